@@ -1,1 +1,19 @@
-//! (in construction)
+//! The words every part of Flott shares: ids, the job graph, statuses, failures.
+//!
+//! Plain data: no I/O, no async, no clock.
+
+mod failure;
+mod graph;
+mod id;
+mod status;
+
+pub use failure::{Failure, FailureClass};
+pub use graph::{
+    Exchange, GraphError, JobEdge, JobGraph, JobVertex, OnceValue, OperatorMeta, PROTOCOL_VERSION,
+    RuntimeMode, ShipStrategy,
+};
+pub use id::{
+    ContainerId, EdgeId, Epoch, ExecutionAttemptId, Incarnation, JobId, OperatorUid, ParseIdError,
+    SlotId, VertexId,
+};
+pub use status::{ExecutionState, JobStatus};
