@@ -1,1 +1,9 @@
-//! (in construction)
+//! What Flott's processes say to each other.
+//!
+//! Messages are prost structs and are used as they are inside one process too (embedded cluster),
+//! so both ways share all code above the connection.
+
+pub mod application;
+pub mod environment;
+pub mod message;
+pub mod program;

@@ -1,0 +1,161 @@
+//! Tasks on the wire: their description, their channels, their reports.
+
+use flott_model::{Epoch, ExecutionAttemptId, Failure, VertexId};
+
+/// An [`ExecutionAttemptId`].
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct AttemptId {
+    /// Term of the JobManager.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// Position of the vertex.
+    #[prost(uint32, tag = "2")]
+    pub vertex: u32,
+    /// Index of the subtask.
+    #[prost(uint32, tag = "3")]
+    pub subtask: u32,
+    /// Number of the attempt.
+    #[prost(uint32, tag = "4")]
+    pub attempt: u32,
+}
+
+impl From<ExecutionAttemptId> for AttemptId {
+    fn from(id: ExecutionAttemptId) -> Self {
+        Self {
+            epoch: id.epoch.0,
+            vertex: id.vertex.0,
+            subtask: id.subtask,
+            attempt: id.attempt,
+        }
+    }
+}
+
+impl From<AttemptId> for ExecutionAttemptId {
+    fn from(id: AttemptId) -> Self {
+        Self {
+            epoch: Epoch(id.epoch),
+            vertex: VertexId(id.vertex),
+            subtask: id.subtask,
+            attempt: id.attempt,
+        }
+    }
+}
+
+/// One subtask to run.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TaskDescriptor {
+    /// Its attempt.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// The slot it runs in.
+    #[prost(uint32, tag = "2")]
+    pub slot: u32,
+    /// One per edge that enters its vertex, in the graph's order.
+    #[prost(message, repeated, tag = "3")]
+    pub inputs: Vec<TaskGate>,
+    /// One per edge that leaves its vertex, in the graph's order.
+    #[prost(message, repeated, tag = "4")]
+    pub outputs: Vec<TaskGate>,
+}
+
+/// The channels of one edge at one subtask.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct TaskGate {
+    /// Position of the edge.
+    #[prost(uint32, tag = "1")]
+    pub edge: u32,
+    /// The other ends, in order of their subtask index.
+    #[prost(message, repeated, tag = "2")]
+    pub peers: Vec<ChannelEnd>,
+}
+
+/// The other end of a channel.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChannelEnd {
+    /// The attempt there.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// Its worker's data address, `host:port`; the receiver's own address means: same process.
+    #[prost(string, tag = "2")]
+    pub address: String,
+    /// Its worker's incarnation; equal to the receiver's own: same process.
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+}
+
+/// A channel, by both its ends: never reused.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
+pub struct Channel {
+    /// Position of the edge.
+    #[prost(uint32, tag = "1")]
+    pub edge: u32,
+    /// The attempt that sends.
+    #[prost(message, required, tag = "2")]
+    pub source: AttemptId,
+    /// The attempt that receives.
+    #[prost(message, required, tag = "3")]
+    pub target: AttemptId,
+}
+
+/// A task changed its state.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct TaskReport {
+    /// The attempt.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// Number of its [`flott_model::ExecutionState`].
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+    /// Why, if FAILED.
+    #[prost(message, optional, tag = "3")]
+    pub failure: Option<Failure>,
+    /// What its sinks want committed, if FINISHED.
+    #[prost(message, repeated, tag = "4")]
+    pub committables: Vec<SubtaskCommittable>,
+    /// Final counters, if terminal.
+    #[prost(message, optional, tag = "5")]
+    pub metrics: Option<TaskMetrics>,
+}
+
+/// What a sink's subtask wants committed when the job is done.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct SubtaskCommittable {
+    /// Position of the vertex.
+    #[prost(uint32, tag = "1")]
+    pub vertex: u32,
+    /// Position of the operator in the program's graph.
+    #[prost(uint32, tag = "2")]
+    pub operator: u32,
+    /// Encoded by the sink.
+    #[prost(bytes = "vec", tag = "3")]
+    pub committable: Vec<u8>,
+}
+
+/// Counters of a task so far.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct TaskMetrics {
+    /// The attempt.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: Option<AttemptId>,
+    /// numRecordsIn.
+    #[prost(uint64, tag = "2")]
+    pub records_in: u64,
+    /// numRecordsOut.
+    #[prost(uint64, tag = "3")]
+    pub records_out: u64,
+    /// numBytesIn, remote channels only.
+    #[prost(uint64, tag = "4")]
+    pub bytes_in: u64,
+    /// numBytesOut, remote channels only.
+    #[prost(uint64, tag = "5")]
+    pub bytes_out: u64,
+    /// Accumulated busy time, microseconds.
+    #[prost(uint64, tag = "6")]
+    pub busy_us: u64,
+    /// Accumulated back-pressured time, microseconds.
+    #[prost(uint64, tag = "7")]
+    pub backpressured_us: u64,
+    /// Accumulated idle time, microseconds.
+    #[prost(uint64, tag = "8")]
+    pub idle_us: u64,
+}

@@ -1,0 +1,198 @@
+//! Worker and JobMaster: one stream each way.
+
+use std::collections::BTreeMap;
+
+use flott_model::{Failure, JobGraph};
+
+use super::{AttemptId, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport};
+
+/// Everything a worker process must know; in a file only its owner can read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WorkerSpec {
+    /// Job id, 32 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub job: String,
+    /// Which life of the worker this is.
+    #[prost(uint64, tag = "2")]
+    pub incarnation: u64,
+    /// Its container.
+    #[prost(string, tag = "3")]
+    pub container: String,
+    /// Host name others reach it by.
+    #[prost(string, tag = "4")]
+    pub host: String,
+    /// `host:port` of the JobMaster.
+    #[prost(string, tag = "5")]
+    pub job_master: String,
+    /// HMAC-SHA256(application secret, job id): proves to JobMaster and peers that it belongs.
+    #[prost(bytes = "vec", tag = "6")]
+    pub token: Vec<u8>,
+    /// Term of the JobManager.
+    #[prost(uint32, tag = "7")]
+    pub epoch: u32,
+    /// The job, with its `once` values and configuration.
+    #[prost(message, required, tag = "8")]
+    pub graph: JobGraph,
+    /// Hadoop settings for HDFS.
+    #[prost(btree_map = "string, string", tag = "9")]
+    pub hadoop: BTreeMap<String, String>,
+    /// User for HDFS.
+    #[prost(string, tag = "10")]
+    pub user: String,
+    /// Slots the worker holds.
+    #[prost(uint32, repeated, tag = "11")]
+    pub slots: Vec<u32>,
+    /// Memory the worker may use, in bytes; 0: not limited.
+    #[prost(uint64, tag = "12")]
+    pub memory_bytes: u64,
+    /// Threads that poll tasks.
+    #[prost(uint32, tag = "13")]
+    pub threads: u32,
+}
+
+/// What a worker says.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WorkerMessage {
+    /// The message.
+    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: Option<worker_message::Kind>,
+}
+
+/// Kinds of [`WorkerMessage`].
+pub mod worker_message {
+    /// What a worker says.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Kind {
+        /// First on every connection.
+        #[prost(message, tag = "1")]
+        Register(super::RegisterWorker),
+        /// A task changed its state.
+        #[prost(message, tag = "2")]
+        Task(super::TaskReport),
+        /// Each `heartbeat.interval`: counters of the running tasks.
+        #[prost(message, tag = "3")]
+        Report(super::WorkerReport),
+        /// Answer to Commit.
+        #[prost(message, tag = "4")]
+        Committed(super::CommitResult),
+        /// The worker cannot serve the job (another graph, failed main, …); it exits after this.
+        #[prost(message, tag = "5")]
+        Unfit(super::Failure),
+    }
+}
+
+/// Who the worker is.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RegisterWorker {
+    /// Job id.
+    #[prost(string, tag = "1")]
+    pub job: String,
+    /// Its container.
+    #[prost(string, tag = "2")]
+    pub container: String,
+    /// Which life.
+    #[prost(uint64, tag = "3")]
+    pub incarnation: u64,
+    /// `host:port` of its data plane.
+    #[prost(string, tag = "4")]
+    pub data_address: String,
+    /// Process id.
+    #[prost(uint32, tag = "5")]
+    pub pid: u32,
+}
+
+/// Counters of the tasks of a worker.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WorkerReport {
+    /// One per live task.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: Vec<TaskMetrics>,
+}
+
+/// How a commit went.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct CommitResult {
+    /// Which request.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// Why it failed, if it did.
+    #[prost(message, optional, tag = "2")]
+    pub failure: Option<Failure>,
+}
+
+/// What a worker is told.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct WorkerCommand {
+    /// The command.
+    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5")]
+    pub kind: Option<worker_command::Kind>,
+}
+
+/// Kinds of [`WorkerCommand`].
+pub mod worker_command {
+    /// What a worker is told.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Kind {
+        /// Answer to Register.
+        #[prost(message, tag = "1")]
+        Registered(super::WorkerRegistered),
+        /// Run these tasks.
+        #[prost(message, tag = "2")]
+        Deploy(super::DeployTasks),
+        /// Cancel these tasks.
+        #[prost(message, tag = "3")]
+        Cancel(super::CancelTasks),
+        /// Commit these outputs of the finished job.
+        #[prost(message, tag = "4")]
+        Commit(super::CommitOutputs),
+        /// End the process.
+        #[prost(message, tag = "5")]
+        Stop(super::StopWorkerProcess),
+    }
+}
+
+/// The worker is accepted.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct WorkerRegistered {
+    /// Term of the JobManager.
+    #[prost(uint32, tag = "1")]
+    pub epoch: u32,
+    /// Milliseconds between reports.
+    #[prost(uint64, tag = "2")]
+    pub heartbeat_interval_ms: u64,
+}
+
+/// Run these tasks. All tasks of a worker that belong together come in one message.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct DeployTasks {
+    /// The tasks.
+    #[prost(message, repeated, tag = "1")]
+    pub tasks: Vec<TaskDescriptor>,
+}
+
+/// Cancel these attempts; each is answered by a terminal report, unknown ones as CANCELED.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CancelTasks {
+    /// Which.
+    #[prost(message, repeated, tag = "1")]
+    pub attempts: Vec<AttemptId>,
+}
+
+/// Commit outputs; idempotent.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CommitOutputs {
+    /// Which request.
+    #[prost(uint64, tag = "1")]
+    pub round: u64,
+    /// What.
+    #[prost(message, repeated, tag = "2")]
+    pub outputs: Vec<SubtaskCommittable>,
+}
+
+/// End the process.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct StopWorkerProcess {
+    /// Why, for its log.
+    #[prost(string, tag = "1")]
+    pub reason: String,
+}
