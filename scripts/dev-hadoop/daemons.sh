@@ -131,7 +131,7 @@ namenode_metric() { http "http://$host:$nn_http/jmx?qry=Hadoop:service=NameNode,
 namenode_serves() { namenode_metric NameNodeInfo 2>/dev/null | grep -q '"Safemode" : ""'; }
 
 datanode_serves() {
-  http "http://$host:$dn_http/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo" >/dev/null &&
+  http "http://$host:$dn_http/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo" | grep -q '"ActorState\\":\\"RUNNING' &&
     namenode_metric FSNamesystemState 2>/dev/null | grep -q '"NumLiveDataNodes" : [1-9]'
 }
 
