@@ -1,7 +1,27 @@
 //! One job: scheduling, deployment, failover, commit and end.
+//!
+//! [`JobCore`] holds the state and routes events; each concern is a file of its own.
 
+mod core;
 mod message;
+mod phase;
 
+mod commit;
+mod failover;
+mod scheduling;
+
+mod cause;
+mod deployment;
+mod execution;
+mod slots;
+mod topology;
+mod workers;
+
+#[cfg(test)]
+mod testkit;
+
+pub use cause::FailureRecord;
+pub use core::{ExecutionView, JobCore};
 pub use message::{
     JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, SubtaskOutput, TaskDeployment,
     TaskInput, TaskOutput, Timer, WorkerId,

@@ -3,6 +3,8 @@
 //! No I/O, no async, no clock, no randomness: the shell in `jobmanager` performs the actions and
 //! reports their outcome as later events, and `simulation` drives the same code from a seed.
 
+#![warn(missing_docs, clippy::wildcard_enum_match_arm)]
+
 pub mod job;
 pub mod resource;
 

@@ -1,5 +1,11 @@
 //! Slots and containers: what is asked for, granted, replaced, released, given up.
 
+mod core;
 mod message;
 
+mod containers;
+mod demand;
+mod departed;
+
+pub use core::{ContainerView, ResourceCore};
 pub use message::{ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer};

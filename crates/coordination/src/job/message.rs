@@ -40,7 +40,7 @@ pub enum RestartStrategy {
     },
 }
 
-/// A worker process: one life of it, in one container.
+/// A worker process: one life of it, in one container. Unique within a job only.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WorkerId {
     /// Where it runs.
@@ -143,14 +143,16 @@ pub enum JobAction {
     RequireSlots(u32),
     /// Give these slots back.
     ReleaseSlots(Vec<SlotId>),
-    /// Have the container's agent start a worker for these slots.
+    /// Have the container's agent start a worker for these slots, after it has killed any earlier
+    /// one of the job. Tasks may later also come for further slots of the container.
     StartWorker {
         /// The worker to be.
         worker: WorkerId,
         /// Indices of the job's slots in that container.
         slots: Vec<u32>,
     },
-    /// Have the agent end a worker: politely, then by SIGKILL.
+    /// Have the agent end a worker: politely, then by SIGKILL. Also said of workers that are known
+    /// to be lost (their process may live on); an unknown worker is not an error.
     StopWorker(WorkerId),
     /// Send tasks to a registered worker.
     Deploy {

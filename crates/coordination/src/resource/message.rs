@@ -16,8 +16,8 @@ pub struct ResourceSettings {
     pub idle_timeout: Duration,
     /// A launched container's agent must register within that, or the container is replaced.
     pub registration_timeout: Duration,
-    /// After so many failed containers the driver gives up (`yarn.maximum-failed-containers`);
-    /// `None`: never.
+    /// So many failed containers are tolerated (`yarn.maximum-failed-containers`): one more, and no
+    /// further ones are asked for. `None`: any number.
     pub maximum_failed_containers: Option<u32>,
 }
 
@@ -80,7 +80,8 @@ pub enum ResourceEvent {
         /// Exit status in words.
         failure: Failure,
     },
-    /// An agent is connected and offers its slots.
+    /// An agent is connected and offers its slots. A container that was lost or given back once
+    /// is never taken back: an agent that wants back comes with a new id.
     AgentRegistered {
         /// Its container.
         container: ContainerId,
@@ -105,7 +106,8 @@ pub enum ResourceEvent {
 /// Everything the ResourceManager can ask its shell to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceAction {
-    /// From now on so many containers are to be outstanding at the driver (absolute).
+    /// From now on so many containers are to be outstanding at the driver (absolute). Said again
+    /// after each allocation, in whatever way the driver counts those.
     SetOutstanding(u32),
     /// Start a task executor in an allocated container.
     Launch(ContainerId),

@@ -1,0 +1,268 @@
+//! The state of a job, its one entrance for events, and what the outside may see.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flott_model::{ExecutionAttemptId, ExecutionState, Failure, JobGraph, JobStatus, SlotId};
+
+use super::cause::{FailureRecord, Failures};
+use super::execution::Executions;
+use super::message::{JobAction, JobEvent, JobSettings, Timer, WorkerId};
+use super::phase::{Phase, successors};
+use super::slots::SlotPool;
+use super::topology::Topology;
+use super::workers::Workers;
+use crate::Timestamp;
+
+/// One job as a state machine.
+#[derive(Debug)]
+pub struct JobCore {
+    pub(super) settings: JobSettings,
+    pub(super) topology: Topology,
+    pub(super) phase: Phase,
+    pub(super) executions: Executions,
+    pub(super) slots: SlotPool,
+    pub(super) workers: Workers,
+    pub(super) failures: Failures,
+    /// Number of the newest slot request.
+    pub(super) request: u64,
+    /// Number of the newest round of cancellation.
+    pub(super) stop_round: u64,
+    pub(super) restarts: u32,
+    /// Time of the event being handled.
+    pub(super) now: Timestamp,
+    /// What the event being handled has led to so far.
+    actions: Vec<JobAction>,
+}
+
+/// One execution, as REST shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExecutionView<'a> {
+    /// The attempt.
+    pub attempt: ExecutionAttemptId,
+    /// Its state.
+    pub state: ExecutionState,
+    /// Where it runs or ran; `None` if it was never deployed.
+    pub worker: Option<&'a WorkerId>,
+    /// The slot there.
+    pub slot: Option<&'a SlotId>,
+    /// When it entered each state it was in.
+    pub entered: &'a BTreeMap<ExecutionState, Timestamp>,
+    /// Why it failed, if it did.
+    pub failure: Option<&'a Failure>,
+}
+
+impl JobCore {
+    /// A job that was accepted and not started. The graph must be validated.
+    pub fn new(settings: JobSettings, graph: &JobGraph) -> Self {
+        let topology = Topology::new(graph);
+        Self {
+            phase: Phase::Created,
+            executions: Executions::new(settings.epoch, &topology),
+            slots: SlotPool::new(topology.slots()),
+            workers: Workers::new(settings.epoch),
+            failures: Failures::default(),
+            request: 0,
+            stop_round: 0,
+            restarts: 0,
+            now: Timestamp::ZERO,
+            actions: Vec::new(),
+            settings,
+            topology,
+        }
+    }
+
+    /// Applies one event. All control flow begins in this match.
+    pub fn handle(&mut self, now: Timestamp, event: JobEvent) -> Vec<JobAction> {
+        self.now = now;
+        match event {
+            JobEvent::Started => self.start(),
+            JobEvent::SlotsGranted(offers) => self.take_slots(offers),
+            JobEvent::SlotsUnavailable(failure) => self.slots_unavailable(failure),
+            JobEvent::WorkerRegistered {
+                worker,
+                data_address,
+            } => {
+                self.register(worker, data_address);
+            }
+            JobEvent::WorkerLost { worker, failure } => self.worker_lost(&worker, failure),
+            JobEvent::ContainerLost { container, failure } => {
+                self.container_lost(&container, failure);
+            }
+            JobEvent::TaskStateChanged {
+                attempt,
+                state,
+                failure,
+                output,
+            } => {
+                self.task_changed(attempt, state, failure, output);
+            }
+            JobEvent::Committed { round, failure } => self.committed(round, failure),
+            JobEvent::CancelRequested => self.cancel(),
+            JobEvent::TimerFired(timer) => self.timer_fired(timer),
+        }
+        // A scan of everything: worth it in each test, too dear for 100,000 live tasks.
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    fn timer_fired(&mut self, timer: Timer) {
+        match timer {
+            Timer::SlotRequest(request) => self.slot_request_expired(request),
+            Timer::WorkerStart(worker) => self.worker_start_expired(&worker),
+            Timer::Cancellation(round) => self.cancellation_expired(round),
+            Timer::Restart(restart) => self.restart_due(restart),
+        }
+    }
+
+    /// The job's status.
+    pub fn status(&self) -> JobStatus {
+        self.phase.status()
+    }
+
+    /// The current execution of every subtask, by vertex and subtask.
+    pub fn executions(&self) -> impl Iterator<Item = ExecutionView<'_>> {
+        self.executions.iter().map(|execution| ExecutionView {
+            attempt: execution.attempt,
+            state: execution.state,
+            worker: execution.worker(),
+            slot: execution.place.as_ref().map(|(_, slot)| slot),
+            entered: &execution.entered,
+            failure: execution.failure.as_ref(),
+        })
+    }
+
+    /// How often the job was restarted.
+    pub fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    /// The latest failures that ended or restarted the job, oldest first.
+    pub fn failure_history(&self) -> impl Iterator<Item = &FailureRecord> {
+        self.failures.records()
+    }
+
+    /// How many slots the job needs in all.
+    pub fn needed_slots(&self) -> u32 {
+        self.topology.slots()
+    }
+
+    pub(super) fn act(&mut self, action: JobAction) {
+        self.actions.push(action);
+    }
+
+    /// Enters a phase and tells if that changes the status.
+    pub(super) fn enter(&mut self, phase: Phase, failure: Option<Failure>) {
+        let before = self.status();
+        self.phase = phase;
+        let after = self.status();
+        if before != after {
+            assert!(
+                successors(before).contains(&after),
+                "{after} after {before}"
+            );
+            self.act(JobAction::StatusChanged(after, failure));
+        }
+    }
+
+    /// Moves an execution on and tells.
+    pub(super) fn advance(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        state: ExecutionState,
+        failure: Option<Failure>,
+    ) {
+        self.executions
+            .advance(self.now, attempt, state, failure.clone());
+        let worker = self
+            .executions
+            .get(attempt)
+            .and_then(|execution| execution.worker())
+            .cloned();
+        self.act(JobAction::ExecutionChanged {
+            attempt,
+            state,
+            worker,
+            failure,
+        });
+    }
+
+    /// Ends the job: gives everything back, then tells.
+    pub(super) fn end(&mut self, status: JobStatus, failure: Option<Failure>) {
+        for worker in self.workers.drain() {
+            self.act(JobAction::StopWorker(worker));
+        }
+        // The requirement first: what is released must not be granted to this job again.
+        self.act(JobAction::RequireSlots(0));
+        let slots = self.slots.drain();
+        if !slots.is_empty() {
+            self.act(JobAction::ReleaseSlots(slots));
+        }
+        self.enter(Phase::Ended(status), failure);
+    }
+
+    fn check_invariants(&self) {
+        let live = self
+            .executions
+            .iter()
+            .filter(|execution| execution.is_live())
+            .count();
+        assert_eq!(
+            live,
+            self.executions.live(),
+            "live executions are counted right"
+        );
+        let mut places: BTreeSet<(&SlotId, u32)> = BTreeSet::new();
+        for execution in self
+            .executions
+            .iter()
+            .filter(|execution| execution.is_live())
+        {
+            let Some((worker, slot)) = &execution.place else {
+                continue;
+            };
+            assert!(
+                self.workers.address(worker).is_some(),
+                "tasks live on registered workers"
+            );
+            assert!(self.slots.holds(slot), "tasks live in held slots");
+            assert_eq!(
+                worker.container, slot.container,
+                "a task's slot is its worker's"
+            );
+            let vertex = execution.attempt.vertex.0;
+            assert!(
+                places.insert((slot, vertex)),
+                "subtasks of a vertex never share a slot"
+            );
+        }
+        match &self.phase {
+            Phase::Created => assert_eq!(self.request, 0, "nothing happened yet"),
+            Phase::WaitingForSlots { .. } => {
+                assert!(!self.slots.is_complete(), "complete slots are used at once");
+            }
+            Phase::StartingWorkers => {
+                let containers = self.slots.containers();
+                let registered = |container| self.workers.registered_in(container).is_some();
+                assert!(
+                    self.slots.is_complete(),
+                    "workers are started when all slots came"
+                );
+                assert!(
+                    !containers.iter().all(registered),
+                    "registered workers are used at once"
+                );
+            }
+            Phase::Executing => assert!(live > 0, "the last end of a task has a consequence"),
+            Phase::Committing(_) => assert!(self.executions.all_finished(), "ends come first"),
+            Phase::Stopping { .. } => assert!(live > 0, "the last end of a task is noticed"),
+            Phase::Pausing { .. } => assert_eq!(live, 0, "tasks stop before a pause"),
+            Phase::Ended(_) => {
+                assert_eq!(live, 0, "no task outlives its job");
+                assert!(self.workers.is_empty(), "no worker outlives its job");
+                assert_eq!(self.slots.held(), 0, "no slot outlives its job");
+            }
+        }
+    }
+}

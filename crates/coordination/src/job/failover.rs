@@ -1,0 +1,322 @@
+//! From running to stopped: failures, restarts, cancellation.
+
+use std::collections::BTreeMap;
+
+use flott_model::{
+    ContainerId, ExecutionAttemptId, ExecutionState, Failure, FailureClass, JobStatus,
+};
+
+use super::cause::{FailureRecord, Weight};
+use super::core::JobCore;
+use super::message::{JobAction, RestartStrategy, Timer, WorkerId};
+use super::phase::{Phase, Then};
+use crate::Timestamp;
+
+impl JobCore {
+    pub(super) fn task_failed(&mut self, attempt: ExecutionAttemptId, failure: Failure) {
+        let failure = self.locate(attempt, failure);
+        self.advance(attempt, ExecutionState::Failed, Some(failure.clone()));
+        let weight = Weight::of_task(&failure);
+        self.fail(failure, weight);
+    }
+
+    pub(super) fn worker_lost(&mut self, worker: &WorkerId, failure: Failure) {
+        if !self.workers.is_live(worker) {
+            return; // Told before, or superseded.
+        }
+        // Its connection may be lost while the process lives.
+        self.act(JobAction::StopWorker(worker.clone()));
+        let failure = self.locate_in(&worker.container, failure);
+        self.process_lost(worker, failure);
+    }
+
+    pub(super) fn container_lost(&mut self, container: &ContainerId, failure: Failure) {
+        if !self.slots.holds_in(container) {
+            return; // Told before, or given back before.
+        }
+        let failure = self.locate_in(container, failure);
+        let worker = self.workers.in_container(container).cloned();
+        self.slots.lose(container);
+        if let Some(worker) = worker {
+            self.process_lost(&worker, failure);
+        } else if matches!(self.phase, Phase::Committing(_)) {
+            self.continue_commit();
+        }
+    }
+
+    /// A process is gone, with whatever ran in it.
+    fn process_lost(&mut self, worker: &WorkerId, failure: Failure) {
+        self.workers.remove(worker);
+        let tasks = self.executions.live_on(worker);
+        for attempt in &tasks {
+            let of_task = self.locate(*attempt, failure.clone());
+            self.advance(*attempt, ExecutionState::Failed, Some(of_task));
+        }
+        match self.phase {
+            Phase::Committing(_) => self.commit_process_lost(worker, failure),
+            // Its tasks had finished: if a peer misses anything of them, the peer fails.
+            Phase::Executing if tasks.is_empty() => (),
+            // Idle between two rounds of the job: it is started again when it is needed.
+            Phase::WaitingForSlots { .. } => (),
+            Phase::Created
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Stopping { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => {
+                let weight = Weight::of_process(&failure);
+                self.fail(failure, weight);
+            }
+        }
+    }
+
+    /// A failure that the restart strategy may forgive.
+    fn fail(&mut self, failure: Failure, weight: Weight) {
+        match &self.phase {
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers | Phase::Executing => {
+                let then = self.verdict(&failure);
+                self.record(failure, weight);
+                if let Then::Restart { .. } = then {
+                    self.restarts += 1;
+                }
+                self.stop(then);
+            }
+            Phase::Stopping {
+                then: Then::Restart { .. },
+                ..
+            } if weight == Weight::Fatal => {
+                self.fail_for_good(failure, weight);
+            }
+            // The newest record is an older story.
+            Phase::Stopping {
+                then: Then::Cancel, ..
+            } => self.stopped_if_idle(),
+            Phase::Stopping { .. } => {
+                self.failures.refine(failure, weight);
+                self.stopped_if_idle();
+            }
+            Phase::Created | Phase::Committing(_) | Phase::Pausing { .. } | Phase::Ended(_) => (),
+        }
+    }
+
+    /// A failure that nothing forgives.
+    pub(super) fn fail_for_good(&mut self, failure: Failure, weight: Weight) {
+        let then = Then::Fail { remark: None };
+        match &self.phase {
+            Phase::Stopping { round, .. } => {
+                let round = *round;
+                self.failures.refine(failure, weight);
+                let cause = self.failures.cause().cloned();
+                self.enter(Phase::Stopping { then, round }, cause);
+                self.stopped_if_idle();
+            }
+            Phase::Created
+            | Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Committing(_)
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => {
+                self.record(failure, weight);
+                self.stop(then);
+            }
+        }
+    }
+
+    fn record(&mut self, failure: Failure, weight: Weight) {
+        let record = FailureRecord {
+            timestamp: self.now,
+            failure,
+            restarts: self.restarts,
+        };
+        self.failures.begin(record, weight);
+    }
+
+    /// What the class of a failure and the restart strategy say.
+    fn verdict(&self, failure: &Failure) -> Then {
+        if failure.class() == FailureClass::Fatal {
+            return Then::Fail { remark: None };
+        }
+        match self.settings.restart_strategy {
+            RestartStrategy::None => {
+                let remark = "no restart: restart-strategy.type is none".to_owned();
+                Then::Fail {
+                    remark: Some(remark),
+                }
+            }
+            RestartStrategy::FixedDelay { attempts, delay } if self.restarts < attempts => {
+                Then::Restart {
+                    not_before: self.now.saturating_add(delay),
+                }
+            }
+            RestartStrategy::FixedDelay { .. } => {
+                let restarts = self.restarts;
+                let plural = if restarts == 1 { "" } else { "s" };
+                let remark = format!(
+                    "restart strategy fixed-delay exhausted after {restarts} restart{plural}"
+                );
+                Then::Fail {
+                    remark: Some(remark),
+                }
+            }
+        }
+    }
+
+    pub(super) fn cancel(&mut self) {
+        match &self.phase {
+            Phase::Stopping {
+                round,
+                then: Then::Restart { .. } | Then::Fail { .. },
+            } => {
+                let round = *round;
+                self.enter(
+                    Phase::Stopping {
+                        then: Then::Cancel,
+                        round,
+                    },
+                    None,
+                );
+            }
+            Phase::Created
+            | Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Pausing { .. } => self.stop(Then::Cancel),
+            // What is partly committed must be committed whole.
+            Phase::Committing(_)
+            | Phase::Stopping {
+                then: Then::Cancel, ..
+            }
+            | Phase::Ended(_) => (),
+        }
+    }
+
+    /// Asks every task to stop; what was not deployed stops at once.
+    fn stop(&mut self, then: Then) {
+        self.stop_round += 1;
+        let round = self.stop_round;
+        let cause = match then {
+            Then::Cancel => None,
+            Then::Restart { .. } | Then::Fail { .. } => self.failures.cause().cloned(),
+        };
+        self.enter(Phase::Stopping { then, round }, cause);
+        let live: Vec<(ExecutionAttemptId, Option<WorkerId>)> = self
+            .executions
+            .iter()
+            .filter(|execution| execution.is_live())
+            .map(|execution| (execution.attempt, execution.worker().cloned()))
+            .collect();
+        let mut asked: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        for (attempt, worker) in live {
+            match worker {
+                None => self.advance(attempt, ExecutionState::Canceled, None),
+                Some(worker) => {
+                    self.advance(attempt, ExecutionState::Canceling, None);
+                    asked.entry(worker).or_default().push(attempt);
+                }
+            }
+        }
+        if !asked.is_empty() {
+            let due = self.now.saturating_add(self.settings.cancellation_timeout);
+            self.act(JobAction::ScheduleTimer(Timer::Cancellation(round), due));
+        }
+        for (worker, attempts) in asked {
+            self.act(JobAction::CancelTasks { worker, attempts });
+        }
+        self.stopped_if_idle();
+    }
+
+    pub(super) fn cancellation_expired(&mut self, expired: u64) {
+        if !matches!(self.phase, Phase::Stopping { round, .. } if round == expired) {
+            return;
+        }
+        let live = self
+            .executions
+            .iter()
+            .filter(|execution| execution.is_live());
+        let mut deaf: Vec<WorkerId> = live
+            .filter_map(|execution| execution.worker())
+            .cloned()
+            .collect();
+        deaf.sort();
+        deaf.dedup();
+        let message = format!(
+            "the task did not stop within {:?} after it was cancelled (task.cancellation.timeout)",
+            self.settings.cancellation_timeout
+        );
+        for worker in deaf {
+            for attempt in self.executions.live_on(&worker) {
+                let failure = Failure::new(FailureClass::Transient, message.clone());
+                let failure = self.locate(attempt, failure);
+                self.advance(attempt, ExecutionState::Failed, Some(failure));
+            }
+            self.workers.remove(&worker);
+            self.act(JobAction::StopWorker(worker));
+        }
+        self.stopped_if_idle();
+    }
+
+    /// Goes on when the last task has stopped.
+    pub(super) fn stopped_if_idle(&mut self) {
+        let Phase::Stopping { then, .. } = &self.phase else {
+            return;
+        };
+        if self.executions.live() > 0 {
+            return;
+        }
+        match then.clone() {
+            Then::Restart { not_before } if self.now >= not_before => self.schedule(),
+            Then::Restart { not_before } => self.pause(not_before),
+            Then::Fail { remark } => {
+                let failure = self.final_failure(remark);
+                self.end(JobStatus::Failed, failure);
+            }
+            Then::Cancel => self.end(JobStatus::Canceled, None),
+        }
+    }
+
+    fn pause(&mut self, until: Timestamp) {
+        let restart = u64::from(self.restarts);
+        self.enter(Phase::Pausing { restart }, None);
+        self.act(JobAction::ScheduleTimer(Timer::Restart(restart), until));
+    }
+
+    pub(super) fn restart_due(&mut self, due: u64) {
+        if matches!(self.phase, Phase::Pausing { restart } if restart == due) {
+            self.schedule();
+        }
+    }
+
+    fn final_failure(&self, remark: Option<String>) -> Option<Failure> {
+        let mut failure = self.failures.cause()?.clone();
+        if let Some(remark) = remark {
+            failure.message = format!("{}\n({remark})", failure.message);
+        }
+        Some(failure)
+    }
+
+    /// Adds what the reporter of a task's failure left out.
+    fn locate(&self, attempt: ExecutionAttemptId, mut failure: Failure) -> Failure {
+        if failure.task.is_empty() {
+            failure.task = self.topology.task_name(attempt.vertex, attempt.subtask);
+        }
+        let worker = self
+            .executions
+            .get(attempt)
+            .and_then(|execution| execution.worker());
+        match worker {
+            Some(worker) => self.locate_in(&worker.container, failure),
+            None => failure,
+        }
+    }
+
+    fn locate_in(&self, container: &ContainerId, mut failure: Failure) -> Failure {
+        if failure.location.is_empty() {
+            failure.location = match self.slots.host_of(container) {
+                Some(host) => format!("{container} ({host})"),
+                None => container.to_string(),
+            };
+        }
+        failure
+    }
+}

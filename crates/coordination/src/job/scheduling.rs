@@ -1,0 +1,254 @@
+//! From nothing to running: slots, workers, deployment.
+
+use flott_model::{ContainerId, ExecutionAttemptId, ExecutionState, Failure, FailureClass};
+
+use super::cause::Weight;
+use super::core::JobCore;
+use super::deployment::Plan;
+use super::execution::may_follow;
+use super::message::{JobAction, SlotOffer, SubtaskOutput, Timer, WorkerId};
+use super::phase::{Phase, Then};
+use super::workers::Registration;
+
+impl JobCore {
+    pub(super) fn start(&mut self) {
+        if matches!(self.phase, Phase::Created) {
+            self.schedule();
+        }
+    }
+
+    /// Asks for everything that a fresh attempt of each subtask needs.
+    pub(super) fn schedule(&mut self) {
+        self.request += 1;
+        self.enter(
+            Phase::WaitingForSlots {
+                request: self.request,
+            },
+            None,
+        );
+        self.executions.renew(self.now);
+        let attempts: Vec<ExecutionAttemptId> = self
+            .executions
+            .iter()
+            .map(|execution| execution.attempt)
+            .collect();
+        for attempt in attempts {
+            self.advance(attempt, ExecutionState::Scheduled, None);
+        }
+        self.act(JobAction::RequireSlots(self.topology.slots()));
+        if self.slots.is_complete() {
+            self.start_workers();
+        } else {
+            self.schedule_slot_timeout();
+        }
+    }
+
+    pub(super) fn schedule_slot_timeout(&mut self) {
+        let due = self.now.saturating_add(self.settings.slot_request_timeout);
+        self.act(JobAction::ScheduleTimer(
+            Timer::SlotRequest(self.request),
+            due,
+        ));
+    }
+
+    pub(super) fn take_slots(&mut self, offers: Vec<SlotOffer>) {
+        let surplus = if matches!(self.phase, Phase::Ended(_)) {
+            offers.into_iter().map(|offer| offer.slot).collect()
+        } else {
+            self.slots.offer(offers)
+        };
+        if !surplus.is_empty() {
+            self.act(JobAction::ReleaseSlots(surplus));
+        }
+        match self.phase {
+            Phase::WaitingForSlots { .. } if self.slots.is_complete() => self.start_workers(),
+            Phase::Committing(_) => self.continue_commit(),
+            Phase::Created
+            | Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Stopping { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => (),
+        }
+    }
+
+    pub(super) fn slots_unavailable(&mut self, failure: Failure) {
+        let fatal = match &self.phase {
+            Phase::WaitingForSlots { .. } | Phase::Pausing { .. } => !self.slots.is_complete(),
+            Phase::Stopping {
+                then: Then::Restart { .. },
+                ..
+            } => !self.slots.is_complete(),
+            Phase::Committing(_) => self.slots.held() == 0,
+            // Nothing is needed now; a restart asks again and gets the same answer.
+            Phase::Created
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Stopping {
+                then: Then::Fail { .. } | Then::Cancel,
+                ..
+            }
+            | Phase::Ended(_) => false,
+        };
+        if fatal {
+            self.fail_for_good(failure, Weight::Fatal);
+        }
+    }
+
+    pub(super) fn slot_request_expired(&mut self, request: u64) {
+        let waiting = match &self.phase {
+            Phase::WaitingForSlots { request: current } => *current == request,
+            Phase::Committing(_) => request == self.request && self.slots.held() == 0,
+            Phase::Created
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Stopping { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => false,
+        };
+        if !waiting {
+            return;
+        }
+        let message = format!(
+            "got {} of {} slots within {:?} (slot.request.timeout): the cluster may lack resources",
+            self.slots.held(),
+            self.slots.needed(),
+            self.settings.slot_request_timeout,
+        );
+        self.fail_for_good(Failure::new(FailureClass::Fatal, message), Weight::Fatal);
+    }
+
+    /// All slots are here: places the subtasks and starts the workers that are missing.
+    fn start_workers(&mut self) {
+        self.slots.assign();
+        self.enter(Phase::StartingWorkers, None);
+        for container in self.slots.containers() {
+            if self.workers.in_container(&container).is_none() {
+                self.start_worker(&container);
+            }
+        }
+        self.deploy_if_ready();
+    }
+
+    pub(super) fn start_worker(&mut self, container: &ContainerId) {
+        let worker = self.workers.start(container);
+        let slots = self.slots.indices_in(container).collect();
+        let due = self.now.saturating_add(self.settings.worker_start_timeout);
+        self.act(JobAction::StartWorker {
+            worker: worker.clone(),
+            slots,
+        });
+        self.act(JobAction::ScheduleTimer(Timer::WorkerStart(worker), due));
+    }
+
+    pub(super) fn register(&mut self, worker: WorkerId, data_address: String) {
+        match self.workers.register(&worker, data_address) {
+            Registration::Unknown => self.act(JobAction::StopWorker(worker)),
+            Registration::Again => (),
+            Registration::First => match self.phase {
+                Phase::StartingWorkers => self.deploy_if_ready(),
+                Phase::Committing(_) => self.continue_commit(),
+                Phase::Created
+                | Phase::WaitingForSlots { .. }
+                | Phase::Executing
+                | Phase::Stopping { .. }
+                | Phase::Pausing { .. }
+                | Phase::Ended(_) => (),
+            },
+        }
+    }
+
+    pub(super) fn worker_start_expired(&mut self, worker: &WorkerId) {
+        if self.workers.is_starting(worker) {
+            let message = format!(
+                "the worker did not register within {:?} after its start",
+                self.settings.worker_start_timeout
+            );
+            let failure = Failure::new(FailureClass::Transient, message);
+            self.worker_lost(worker, failure);
+        }
+    }
+
+    fn deploy_if_ready(&mut self) {
+        let containers = self.slots.containers();
+        if !containers
+            .iter()
+            .all(|container| self.workers.registered_in(container).is_some())
+        {
+            return;
+        }
+        let plan = Plan::new(&self.topology, &self.executions, &self.slots, &self.workers);
+        self.enter(Phase::Executing, None);
+        for place in plan.places() {
+            self.executions
+                .place(place.attempt, place.worker.clone(), place.slot.clone());
+            self.advance(place.attempt, ExecutionState::Deploying, None);
+        }
+        for (worker, tasks) in plan.deployments(&self.topology) {
+            self.act(JobAction::Deploy { worker, tasks });
+        }
+    }
+
+    /// A worker's word on a task. What cannot follow the present state is late or doubled.
+    pub(super) fn task_changed(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        state: ExecutionState,
+        failure: Option<Failure>,
+        output: Vec<SubtaskOutput>,
+    ) {
+        use ExecutionState as S;
+        let Some(execution) = self.executions.get(attempt) else {
+            return;
+        };
+        let from = execution.state;
+        // Only a deployed task has a worker that can speak for it.
+        if execution.place.is_none() || from.is_terminal() {
+            return;
+        }
+        match state {
+            S::Initializing | S::Running if may_follow(from, state) => {
+                self.advance(attempt, state, None);
+            }
+            S::Finished => self.task_finished(attempt, output),
+            S::Canceled if from == S::Canceling => {
+                self.advance(attempt, state, None);
+                self.stopped_if_idle();
+            }
+            // Nobody asked for it, so nothing else would ever follow.
+            S::Canceled => self.task_failed(attempt, canceled_unasked()),
+            S::Failed => self.task_failed(attempt, failure.unwrap_or_else(no_reason)),
+            S::Created
+            | S::Scheduled
+            | S::Deploying
+            | S::Initializing
+            | S::Running
+            | S::Canceling => (),
+        }
+    }
+
+    fn task_finished(&mut self, attempt: ExecutionAttemptId, output: Vec<SubtaskOutput>) {
+        self.executions.set_output(attempt, output);
+        self.advance(attempt, ExecutionState::Finished, None);
+        if self.executions.all_finished() && matches!(self.phase, Phase::Executing) {
+            self.begin_commit();
+        } else {
+            self.stopped_if_idle();
+        }
+    }
+}
+
+fn canceled_unasked() -> Failure {
+    Failure::new(
+        FailureClass::Transient,
+        "the worker cancelled the task without being asked to",
+    )
+}
+
+fn no_reason() -> Failure {
+    Failure::new(
+        FailureClass::Transient,
+        "the task failed, and its worker gave no reason",
+    )
+}

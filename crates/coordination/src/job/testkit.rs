@@ -1,0 +1,306 @@
+//! Short ways to build graphs, slots and events, and to read actions, for the tests of this module.
+
+use std::time::Duration;
+
+use flott_model::{
+    ContainerId, Epoch, ExecutionAttemptId, ExecutionState, Failure, FailureClass, Incarnation,
+    JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, VertexId,
+};
+
+use super::JobCore;
+use super::message::{
+    JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, SubtaskOutput, Timer, WorkerId,
+};
+
+pub(super) fn graph(vertices: &[(&str, u32)], edges: &[JobEdge]) -> JobGraph {
+    JobGraph {
+        name: "job".to_owned(),
+        vertices: vertices
+            .iter()
+            .map(|(name, parallelism)| JobVertex {
+                name: (*name).to_owned(),
+                parallelism: *parallelism,
+                max_parallelism: 128,
+                slot_sharing_group: "default".to_owned(),
+                ..JobVertex::default()
+            })
+            .collect(),
+        edges: edges.to_vec(),
+        protocol_version: flott_model::PROTOCOL_VERSION,
+        ..JobGraph::default()
+    }
+}
+
+pub(super) fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
+    JobEdge {
+        source,
+        target,
+        ship: ship.into(),
+        ..JobEdge::default()
+    }
+}
+
+pub(super) fn grouped(graph: &mut JobGraph, vertex: usize, group: &str) {
+    graph.vertices[vertex].slot_sharing_group = group.to_owned();
+}
+
+/// `a@h1:0,1 b@h2:0`: container, host, slot indices.
+pub(super) fn offers(text: &str) -> Vec<SlotOffer> {
+    let mut offers = Vec::new();
+    for part in text.split_whitespace() {
+        let (place, indices) = part.split_once(':').unwrap();
+        let (container, host) = place.split_once('@').unwrap();
+        for index in indices.split(',') {
+            offers.push(SlotOffer {
+                slot: SlotId {
+                    container: ContainerId(container.to_owned()),
+                    index: index.parse().unwrap(),
+                },
+                host: host.to_owned(),
+            });
+        }
+    }
+    offers
+}
+
+pub(super) const EPOCH: Epoch = Epoch(1);
+
+pub(super) fn settings(restart_strategy: RestartStrategy) -> JobSettings {
+    JobSettings {
+        job: JobId(7),
+        epoch: EPOCH,
+        restart_strategy,
+        slot_request_timeout: Duration::from_secs(300),
+        worker_start_timeout: Duration::from_secs(60),
+        cancellation_timeout: Duration::from_secs(180),
+    }
+}
+
+pub(super) fn restarts(attempts: u32) -> RestartStrategy {
+    RestartStrategy::FixedDelay {
+        attempts,
+        delay: Duration::from_secs(5),
+    }
+}
+
+/// `a#0`: container and counter of the incarnation.
+pub(super) fn worker(text: &str) -> WorkerId {
+    let (container, counter) = text.split_once('#').unwrap();
+    let counter: u64 = counter.parse().unwrap();
+    WorkerId {
+        container: ContainerId(container.to_owned()),
+        incarnation: Incarnation((u64::from(EPOCH.0) << 32) | counter),
+    }
+}
+
+/// `v0_1_2`: vertex, subtask, attempt.
+pub(super) fn attempt(text: &str) -> ExecutionAttemptId {
+    let parts: Vec<u32> = text[1..]
+        .split('_')
+        .map(|part| part.parse().unwrap())
+        .collect();
+    ExecutionAttemptId {
+        epoch: EPOCH,
+        vertex: VertexId(parts[0]),
+        subtask: parts[1],
+        attempt: parts[2],
+    }
+}
+
+pub(super) fn transient(message: &str) -> Failure {
+    Failure::new(FailureClass::Transient, message)
+}
+
+pub(super) fn output(vertex: u32, byte: u8) -> SubtaskOutput {
+    SubtaskOutput {
+        vertex: VertexId(vertex),
+        operator: 0,
+        committable: vec![byte],
+    }
+}
+
+/// A job under test, with a clock in seconds.
+pub(super) struct Script {
+    pub(super) core: JobCore,
+    pub(super) seconds: u64,
+}
+
+impl Script {
+    pub(super) fn new(graph: &JobGraph, strategy: RestartStrategy) -> Self {
+        Self {
+            core: JobCore::new(settings(strategy), graph),
+            seconds: 0,
+        }
+    }
+
+    /// A source and a sink of two subtasks each, all to all.
+    pub(super) fn two_by_two(strategy: RestartStrategy) -> Self {
+        let edges = [edge(0, 1, ShipStrategy::Hash)];
+        Self::new(&graph(&[("source", 2), ("sink", 2)], &edges), strategy)
+    }
+
+    /// The same, deployed and running on the workers a#0 and b#1.
+    pub(super) fn running(strategy: RestartStrategy) -> Self {
+        let mut script = Self::two_by_two(strategy);
+        script.send(JobEvent::Started);
+        script.grant("a@h1:0 b@h2:0");
+        script.register("a#0");
+        script.register("b#1");
+        script.all_tasks(0, ExecutionState::Running);
+        script
+    }
+
+    pub(super) fn send(&mut self, event: JobEvent) -> Vec<String> {
+        let now = Duration::from_secs(self.seconds);
+        self.core.handle(now, event).iter().map(describe).collect()
+    }
+
+    pub(super) fn grant(&mut self, text: &str) -> Vec<String> {
+        self.send(JobEvent::SlotsGranted(offers(text)))
+    }
+
+    pub(super) fn register(&mut self, text: &str) -> Vec<String> {
+        let worker = worker(text);
+        let data_address = format!("{}:1", worker.container);
+        self.send(JobEvent::WorkerRegistered {
+            worker,
+            data_address,
+        })
+    }
+
+    pub(super) fn lose_worker(&mut self, text: &str, message: &str) -> Vec<String> {
+        self.send(JobEvent::WorkerLost {
+            worker: worker(text),
+            failure: transient(message),
+        })
+    }
+
+    pub(super) fn lose_container(&mut self, text: &str) -> Vec<String> {
+        let container = ContainerId(text.to_owned());
+        self.send(JobEvent::ContainerLost {
+            container,
+            failure: transient("node lost"),
+        })
+    }
+
+    pub(super) fn task(&mut self, text: &str, state: ExecutionState) -> Vec<String> {
+        self.task_with(attempt(text), state, None, Vec::new())
+    }
+
+    pub(super) fn fail(&mut self, text: &str, class: FailureClass, why: &str) -> Vec<String> {
+        let failure = Some(Failure::new(class, why));
+        self.task_with(attempt(text), ExecutionState::Failed, failure, Vec::new())
+    }
+
+    pub(super) fn task_with(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        state: ExecutionState,
+        failure: Option<Failure>,
+        output: Vec<SubtaskOutput>,
+    ) -> Vec<String> {
+        self.send(JobEvent::TaskStateChanged {
+            attempt,
+            state,
+            failure,
+            output,
+        })
+    }
+
+    /// Reports the same state of all four tasks of [`Script::two_by_two`].
+    pub(super) fn all_tasks(&mut self, number: u32, state: ExecutionState) -> Vec<String> {
+        let mut actions = Vec::new();
+        for task in ["v0_0", "v0_1", "v1_0", "v1_1"] {
+            actions.extend(self.task(&format!("{task}_{number}"), state));
+        }
+        actions
+    }
+
+    pub(super) fn fire(&mut self, timer: Timer) -> Vec<String> {
+        self.send(JobEvent::TimerFired(timer))
+    }
+}
+
+/// Without the executions: the part of the actions that leads anywhere.
+pub(super) fn without_executions(actions: Vec<String>) -> Vec<String> {
+    actions
+        .into_iter()
+        .filter(|action| !action.starts_with('v'))
+        .collect()
+}
+
+fn short(worker: &WorkerId) -> String {
+    format!(
+        "{}#{}",
+        worker.container,
+        worker.incarnation.0 & 0xffff_ffff
+    )
+}
+
+fn short_attempt(attempt: &ExecutionAttemptId) -> String {
+    format!(
+        "v{}_{}_{}",
+        attempt.vertex.0, attempt.subtask, attempt.attempt
+    )
+}
+
+fn short_slots(slots: &[SlotId]) -> String {
+    let names: Vec<String> = slots
+        .iter()
+        .map(|slot| format!("{}/{}", slot.container, slot.index))
+        .collect();
+    names.join(" ")
+}
+
+fn describe(action: &JobAction) -> String {
+    match action {
+        JobAction::RequireSlots(slots) => format!("require {slots}"),
+        JobAction::ReleaseSlots(slots) => format!("release {}", short_slots(slots)),
+        JobAction::StartWorker { worker, slots } => format!("start {} {slots:?}", short(worker)),
+        JobAction::StopWorker(worker) => format!("stop {}", short(worker)),
+        JobAction::Deploy { worker, tasks } => {
+            let names: Vec<String> = tasks
+                .iter()
+                .map(|task| short_attempt(&task.attempt))
+                .collect();
+            format!("deploy {}: {}", short(worker), names.join(" "))
+        }
+        JobAction::CancelTasks { worker, attempts } => {
+            let names: Vec<String> = attempts.iter().map(short_attempt).collect();
+            format!("cancel {}: {}", short(worker), names.join(" "))
+        }
+        JobAction::Commit {
+            worker,
+            round,
+            outputs,
+        } => {
+            let bytes: Vec<u8> = outputs
+                .iter()
+                .flat_map(|output| output.committable.clone())
+                .collect();
+            format!("commit {} round {round} {bytes:?}", short(worker))
+        }
+        JobAction::ScheduleTimer(timer, due) => {
+            let name = match timer {
+                Timer::SlotRequest(request) => format!("slots {request}"),
+                Timer::WorkerStart(worker) => format!("worker {}", short(worker)),
+                Timer::Cancellation(round) => format!("cancellation {round}"),
+                Timer::Restart(restart) => format!("restart {restart}"),
+            };
+            format!("timer {name} at {}s", due.as_secs())
+        }
+        JobAction::StatusChanged(status, None) => format!("status {status}"),
+        JobAction::StatusChanged(status, Some(failure)) => format!("status {status}: {failure}"),
+        JobAction::ExecutionChanged {
+            attempt,
+            state,
+            worker,
+            ..
+        } => {
+            let worker = worker
+                .as_ref()
+                .map_or(String::new(), |it| format!(" on {}", short(it)));
+            format!("{} {state}{worker}", short_attempt(attempt))
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! What scheduling needs of a job graph: parallelism, slot positions, and who talks to whom.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
+
+/// The shape of a validated job graph.
+#[derive(Debug)]
+pub(super) struct Topology {
+    vertices: Vec<Vertex>,
+    edges: Vec<Edge>,
+    slots: u32,
+}
+
+#[derive(Debug)]
+struct Vertex {
+    name: String,
+    parallelism: u32,
+    /// Position of the first slot of its slot sharing group.
+    first_position: u32,
+}
+
+/// An edge with the parallelism of its ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edge {
+    pub(super) id: EdgeId,
+    pub(super) source: VertexId,
+    pub(super) target: VertexId,
+    ship: ShipStrategy,
+    sources: u32,
+    targets: u32,
+}
+
+impl Topology {
+    pub(super) fn new(graph: &JobGraph) -> Self {
+        let mut groups: BTreeMap<&str, u32> = BTreeMap::new();
+        for vertex in &graph.vertices {
+            let width = groups
+                .entry(vertex.slot_sharing_group.as_str())
+                .or_default();
+            *width = (*width).max(vertex.parallelism);
+        }
+        let mut slots = 0;
+        let first_positions: BTreeMap<&str, u32> = groups
+            .into_iter()
+            .map(|(group, width)| {
+                let first = slots;
+                slots += width;
+                (group, first)
+            })
+            .collect();
+        let vertices = graph
+            .vertices
+            .iter()
+            .map(|vertex| Vertex {
+                name: vertex.name.clone(),
+                parallelism: vertex.parallelism,
+                first_position: first_positions[vertex.slot_sharing_group.as_str()],
+            })
+            .collect();
+        let parallelism = |vertex: u32| graph.vertices[vertex as usize].parallelism;
+        let edges = (0..)
+            .zip(&graph.edges)
+            .map(|(id, edge)| Edge {
+                id: EdgeId(id),
+                source: VertexId(edge.source),
+                target: VertexId(edge.target),
+                ship: edge.ship(),
+                sources: parallelism(edge.source),
+                targets: parallelism(edge.target),
+            })
+            .collect();
+        Self {
+            vertices,
+            edges,
+            slots,
+        }
+    }
+
+    /// How many slots the whole job needs: per slot sharing group, its widest vertex.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// Every vertex with its parallelism.
+    pub(super) fn vertices(&self) -> impl Iterator<Item = (VertexId, u32)> {
+        (0..)
+            .map(VertexId)
+            .zip(self.vertices.iter().map(|vertex| vertex.parallelism))
+    }
+
+    /// Which of the job's slots a subtask runs in.
+    pub(super) fn position(&self, vertex: VertexId, subtask: u32) -> usize {
+        (self.vertices[vertex.0 as usize].first_position + subtask) as usize
+    }
+
+    /// The name of a subtask as users see it: `name (2/4)`.
+    pub(super) fn task_name(&self, vertex: VertexId, subtask: u32) -> String {
+        let Vertex {
+            name, parallelism, ..
+        } = &self.vertices[vertex.0 as usize];
+        format!("{name} ({}/{parallelism})", subtask + 1)
+    }
+
+    /// The edges that enter a vertex, in the graph's order.
+    pub(super) fn inputs(&self, vertex: VertexId) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| edge.target == vertex)
+    }
+
+    /// The edges that leave a vertex, in the graph's order.
+    pub(super) fn outputs(&self, vertex: VertexId) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| edge.source == vertex)
+    }
+}
+
+impl Edge {
+    /// The source subtasks that feed this target subtask.
+    pub(super) fn sources_of(&self, target: u32) -> Range<u32> {
+        match self.ship {
+            ShipStrategy::Forward => target..target + 1,
+            ShipStrategy::Rescale => nearest(target, self.targets, self.sources),
+            ShipStrategy::Hash
+            | ShipStrategy::Rebalance
+            | ShipStrategy::Broadcast
+            | ShipStrategy::Global
+            | ShipStrategy::Custom => 0..self.sources,
+        }
+    }
+
+    /// The target subtasks that this source subtask feeds.
+    pub(super) fn targets_of(&self, source: u32) -> Range<u32> {
+        match self.ship {
+            ShipStrategy::Forward => source..source + 1,
+            ShipStrategy::Rescale => nearest(source, self.sources, self.targets),
+            ShipStrategy::Hash
+            | ShipStrategy::Rebalance
+            | ShipStrategy::Broadcast
+            | ShipStrategy::Global
+            | ShipStrategy::Custom => 0..self.targets,
+        }
+    }
+}
+
+/// The subtasks among `there` whose share of the unit interval belongs to subtask `here` of
+/// `heres`: the wider side is cut into consecutive blocks whose sizes differ by at most one.
+fn nearest(here: u32, heres: u32, there: u32) -> Range<u32> {
+    let (at, from, to) = (u64::from(here), u64::from(heres), u64::from(there));
+    let narrow = |value: u64| u32::try_from(value).expect("a subtask index is below 2^15");
+    if heres <= there {
+        narrow(at * to / from)..narrow((at + 1) * to / from)
+    } else {
+        // The block of the narrower side that `here` falls into: the inverse of the above.
+        let block = ((at + 1) * to - 1) / from;
+        narrow(block)..narrow(block + 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::job::testkit::{edge, graph, grouped};
+
+    #[test]
+    fn slots_are_counted_per_group_by_the_widest_vertex() {
+        let mut graph = graph(&[("a", 2), ("b", 5), ("c", 3)], &[]);
+        assert_eq!(Topology::new(&graph).slots(), 5);
+        grouped(&mut graph, 2, "other");
+        let topology = Topology::new(&graph);
+        assert_eq!(topology.slots(), 8);
+        assert_eq!(
+            topology.position(VertexId(0), 1),
+            topology.position(VertexId(1), 1)
+        );
+        assert_ne!(
+            topology.position(VertexId(0), 1),
+            topology.position(VertexId(2), 1)
+        );
+    }
+
+    #[test]
+    fn rescale_connects_blocks_that_differ_by_at_most_one() {
+        for sources in 1..12 {
+            for targets in 1..12 {
+                let graph = graph(
+                    &[("a", sources), ("b", targets)],
+                    &[edge(0, 1, ShipStrategy::Rescale)],
+                );
+                let edge = Topology::new(&graph).edges[0];
+                let (few, many) = (sources.min(targets), sources.max(targets));
+                let mut connections = 0;
+                for source in 0..sources {
+                    let reached = edge.targets_of(source);
+                    assert!(!reached.is_empty());
+                    for target in 0..targets {
+                        let connected = reached.contains(&target);
+                        assert_eq!(connected, edge.sources_of(target).contains(&source));
+                        connections += u32::from(connected);
+                    }
+                    if sources == few {
+                        let size = reached.end - reached.start;
+                        assert!(size == many / few || size == many / few + 1);
+                    }
+                }
+                assert_eq!(connections, many, "each of the many sides has one partner");
+            }
+        }
+    }
+
+    #[test]
+    fn forward_is_one_to_one_and_the_others_reach_all() {
+        let ships = [
+            (ShipStrategy::Forward, 2..3),
+            (ShipStrategy::Hash, 0..4),
+            (ShipStrategy::Rebalance, 0..4),
+            (ShipStrategy::Broadcast, 0..4),
+            (ShipStrategy::Global, 0..4),
+            (ShipStrategy::Custom, 0..4),
+        ];
+        for (ship, expected) in ships {
+            let graph = graph(&[("a", 4), ("b", 4)], &[edge(0, 1, ship)]);
+            let edge = Topology::new(&graph).edges[0];
+            assert_eq!(edge.targets_of(2), expected, "{ship:?}");
+            assert_eq!(edge.sources_of(2), expected, "{ship:?}");
+        }
+    }
+}

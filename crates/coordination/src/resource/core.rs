@@ -1,0 +1,437 @@
+//! The state of the ResourceManager, its one entrance for events, and what the outside may see.
+
+use flott_model::{ContainerId, Failure, FailureClass, JobId, SlotId};
+
+use super::containers::{Container, Containers, Stage};
+use super::demand::Demand;
+use super::departed::Departed;
+use super::message::{
+    ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer,
+};
+use crate::Timestamp;
+use crate::job::SlotOffer;
+
+/// The ResourceManager as a state machine.
+#[derive(Debug)]
+pub struct ResourceCore {
+    settings: ResourceSettings,
+    demand: Demand,
+    containers: Containers,
+    departed: Departed,
+    /// What the driver was told last; `None` if it must be told again.
+    outstanding: Option<u32>,
+    failed: u32,
+    /// Set once no further containers are asked for.
+    given_up: Option<Failure>,
+    idle_periods: u64,
+    now: Timestamp,
+    actions: Vec<ResourceAction>,
+}
+
+/// One container, as REST shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerView<'a> {
+    /// Which.
+    pub container: &'a ContainerId,
+    /// Where.
+    pub host: &'a str,
+    /// Whether its agent has registered.
+    pub registered: bool,
+    /// Who holds each of its slots; empty before it registers.
+    pub slots: &'a [Option<JobId>],
+}
+
+impl ResourceCore {
+    /// A ResourceManager that nobody has asked for anything.
+    pub fn new(settings: ResourceSettings) -> Self {
+        // A configuration of 0 slots could never meet any need; one is the least that can.
+        let slots_per_container = settings.slots_per_container.max(1);
+        Self {
+            settings: ResourceSettings {
+                slots_per_container,
+                ..settings
+            },
+            demand: Demand::default(),
+            containers: Containers::default(),
+            departed: Departed::default(),
+            outstanding: Some(0),
+            failed: 0,
+            given_up: None,
+            idle_periods: 0,
+            now: Timestamp::ZERO,
+            actions: Vec::new(),
+        }
+    }
+
+    /// Applies one event. All control flow begins in this match.
+    pub fn handle(&mut self, now: Timestamp, event: ResourceEvent) -> Vec<ResourceAction> {
+        self.now = now;
+        match event {
+            ResourceEvent::Required { job, slots } => self.require(job, slots),
+            ResourceEvent::Released { job, slots } => self.take_back(job, &slots),
+            ResourceEvent::ContainerAllocated { container, host } => {
+                self.allocated(container, host);
+            }
+            ResourceEvent::LaunchFailed { container, failure } => {
+                self.launch_failed(&container, failure);
+            }
+            ResourceEvent::ContainerCompleted {
+                container,
+                loss,
+                failure,
+            } => {
+                self.completed(&container, loss, failure);
+            }
+            ResourceEvent::AgentRegistered {
+                container,
+                host,
+                slots,
+            } => {
+                self.register(container, host, slots);
+            }
+            ResourceEvent::AgentLost { container, failure } => {
+                self.agent_lost(&container, &failure);
+            }
+            ResourceEvent::DriverFailed(failure) => self.give_up(failure),
+            ResourceEvent::TimerFired(timer) => self.timer_fired(timer),
+        }
+        self.settle();
+        if cfg!(debug_assertions) {
+            self.check_invariants();
+        }
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Every container that is coming or here, by id.
+    pub fn containers(&self) -> impl Iterator<Item = ContainerView<'_>> {
+        self.containers
+            .0
+            .iter()
+            .map(|(id, container)| ContainerView {
+                container: id,
+                host: &container.host,
+                registered: !container.is_launched(),
+                slots: container.slots(),
+            })
+    }
+
+    /// Slots of all registered containers.
+    pub fn total_slots(&self) -> usize {
+        self.containers
+            .0
+            .values()
+            .map(|container| container.slots().len())
+            .sum()
+    }
+
+    /// Slots that nobody holds.
+    pub fn free_slots(&self) -> usize {
+        self.containers.0.values().map(Container::free).sum()
+    }
+
+    /// Containers that the driver is asked for or that have not registered yet.
+    pub fn pending_containers(&self) -> usize {
+        self.outstanding.unwrap_or(0) as usize + self.containers.launched()
+    }
+
+    /// Containers that failed so far.
+    pub fn failed_containers(&self) -> u32 {
+        self.failed
+    }
+
+    fn require(&mut self, job: JobId, slots: u32) {
+        self.demand.set(job, slots);
+        if slots == 0 {
+            for container in self.containers.free_all(job) {
+                self.watch_if_idle(&container);
+            }
+        }
+    }
+
+    fn take_back(&mut self, job: JobId, slots: &[SlotId]) {
+        for slot in slots {
+            if self.containers.free(job, slot) {
+                self.watch_if_idle(&slot.container);
+            }
+        }
+    }
+
+    fn allocated(&mut self, container: ContainerId, host: String) {
+        if self.containers.0.contains_key(&container) {
+            return; // Doubled, or its agent was faster than the driver's word.
+        }
+        if self.departed.contains(&container) {
+            return;
+        }
+        self.outstanding = None;
+        if self.given_up.is_some() || self.containers.launched() >= self.needed_containers() {
+            self.departed.insert(container.clone(), false);
+            self.release(container, "surplus: nobody needs it any more");
+            return;
+        }
+        self.containers.0.insert(
+            container.clone(),
+            Container {
+                host,
+                stage: Stage::Launched,
+            },
+        );
+        self.act(ResourceAction::Launch(container.clone()));
+        let due = self.now.saturating_add(self.settings.registration_timeout);
+        self.act(ResourceAction::ScheduleTimer(
+            ResourceTimer::Registration(container),
+            due,
+        ));
+    }
+
+    fn launch_failed(&mut self, container: &ContainerId, failure: Failure) {
+        let launched = self
+            .containers
+            .0
+            .get(container)
+            .is_some_and(Container::is_launched);
+        if launched {
+            self.release(container.clone(), "its launch failed");
+            self.depart(container, &failure, false);
+            self.count_failure(container, failure);
+        }
+    }
+
+    fn completed(&mut self, container: &ContainerId, loss: ContainerLoss, failure: Failure) {
+        let here = self.containers.0.contains_key(container);
+        let counts = match loss {
+            ContainerLoss::Surroundings => false,
+            ContainerLoss::Application => here || self.departed.count(container),
+        };
+        if here {
+            self.depart(container, &failure, false);
+        } else if !self.departed.contains(container) {
+            // Its allocation, if it is still to come, is stale.
+            self.departed.insert(container.clone(), false);
+        }
+        if counts {
+            self.count_failure(container, failure);
+        }
+    }
+
+    fn register(&mut self, container: ContainerId, host: String, slots: u32) {
+        if self.departed.contains(&container) {
+            self.release(container, "it was given up before its agent registered");
+            return;
+        }
+        let known = self.containers.0.get(&container);
+        if known.is_some_and(|known| !known.is_launched()) {
+            return; // The connection was renewed; nothing else changed.
+        }
+        let stage = Stage::Registered {
+            slots: vec![None; slots as usize],
+            idle: 0,
+        };
+        self.containers
+            .0
+            .insert(container.clone(), Container { host, stage });
+        self.watch_if_idle(&container);
+    }
+
+    fn agent_lost(&mut self, container: &ContainerId, failure: &Failure) {
+        let registered = self
+            .containers
+            .0
+            .get(container)
+            .is_some_and(|it| !it.is_launched());
+        if registered {
+            self.release(container.clone(), "its agent was lost");
+            // How the container ended, and whether that counts, is the driver's to say.
+            self.depart(container, failure, true);
+        }
+    }
+
+    fn timer_fired(&mut self, timer: ResourceTimer) {
+        match timer {
+            ResourceTimer::Registration(container) => self.registration_expired(&container),
+            ResourceTimer::Idle(container, period) => self.idle_expired(&container, period),
+        }
+    }
+
+    fn registration_expired(&mut self, container: &ContainerId) {
+        let Some(waiting) = self
+            .containers
+            .0
+            .get(container)
+            .filter(|it| it.is_launched())
+        else {
+            return;
+        };
+        let message = format!(
+            "the task executor did not register within {:?}",
+            self.settings.registration_timeout
+        );
+        let failure = Failure::new(FailureClass::Transient, message)
+            .at(format!("{container} ({})", waiting.host));
+        self.release(container.clone(), "its agent did not register in time");
+        self.depart(container, &failure, false);
+        self.count_failure(container, failure);
+    }
+
+    fn idle_expired(&mut self, container: &ContainerId, period: u64) {
+        let Some(found) = self.containers.0.get(container).filter(|it| it.is_idle()) else {
+            return;
+        };
+        if matches!(found.stage, Stage::Registered { idle, .. } if idle == period) {
+            self.containers.0.remove(container);
+            self.departed.insert(container.clone(), false);
+            self.release(
+                container.clone(),
+                "idle (resourcemanager.taskmanager-timeout)",
+            );
+        }
+    }
+
+    /// Begins an idle period if nobody holds anything of the container.
+    fn watch_if_idle(&mut self, id: &ContainerId) {
+        let Some(container) = self.containers.0.get_mut(id).filter(|it| it.is_idle()) else {
+            return;
+        };
+        if let Stage::Registered { idle, .. } = &mut container.stage {
+            self.idle_periods += 1;
+            *idle = self.idle_periods;
+            let timer = ResourceTimer::Idle(id.clone(), self.idle_periods);
+            let due = self.now.saturating_add(self.settings.idle_timeout);
+            self.act(ResourceAction::ScheduleTimer(timer, due));
+        }
+    }
+
+    /// Forgets a container and tells those who held slots there.
+    fn depart(&mut self, id: &ContainerId, failure: &Failure, may_count: bool) {
+        let Some(container) = self.containers.0.remove(id) else {
+            return;
+        };
+        self.departed.insert(id.clone(), may_count);
+        for job in container.holders() {
+            let (container, failure) = (id.clone(), failure.clone());
+            self.act(ResourceAction::NotifyLost {
+                job,
+                container,
+                failure,
+            });
+        }
+    }
+
+    fn count_failure(&mut self, container: &ContainerId, failure: Failure) {
+        self.failed += 1;
+        let Some(maximum) = self.settings.maximum_failed_containers else {
+            return;
+        };
+        if self.failed > maximum {
+            let message = format!(
+                "{} containers failed, {maximum} are tolerated (yarn.maximum-failed-containers); \
+                 the last one, {container}: {failure}",
+                self.failed
+            );
+            self.give_up(Failure::new(FailureClass::Fatal, message));
+        }
+    }
+
+    fn give_up(&mut self, failure: Failure) {
+        // The first reason is the one that explains the others.
+        self.given_up.get_or_insert(failure);
+    }
+
+    fn release(&mut self, container: ContainerId, reason: &str) {
+        let reason = reason.to_owned();
+        self.act(ResourceAction::ReleaseContainer { container, reason });
+    }
+
+    /// Brings grants, outstanding containers and bad news in line with what is wanted.
+    fn settle(&mut self) {
+        self.grant();
+        let outstanding = match self.given_up {
+            Some(_) => 0,
+            None => self
+                .needed_containers()
+                .saturating_sub(self.containers.launched()),
+        };
+        let outstanding = u32::try_from(outstanding).unwrap_or(u32::MAX);
+        if self.outstanding != Some(outstanding) {
+            self.outstanding = Some(outstanding);
+            self.act(ResourceAction::SetOutstanding(outstanding));
+        }
+        if let Some(failure) = self.given_up.clone() {
+            for (job, missing) in self.missing() {
+                if missing > 0 && self.demand.tell(job) {
+                    let failure = failure.clone();
+                    self.act(ResourceAction::GiveUp { job, failure });
+                }
+            }
+        }
+    }
+
+    fn grant(&mut self) {
+        for (job, missing) in self.missing() {
+            let slots = self.containers.take_free(job, missing);
+            if slots.is_empty() {
+                continue;
+            }
+            let offer = |slot: SlotId| SlotOffer {
+                host: self.containers.0[&slot.container].host.clone(),
+                slot,
+            };
+            let slots = slots.into_iter().map(offer).collect();
+            self.act(ResourceAction::Grant { job, slots });
+        }
+    }
+
+    /// How many slots each job lacks, in order of request.
+    fn missing(&self) -> Vec<(JobId, usize)> {
+        let lacks = |(job, required): (JobId, u32)| {
+            (
+                job,
+                (required as usize).saturating_sub(self.containers.held_by(job)),
+            )
+        };
+        self.demand.in_order().into_iter().map(lacks).collect()
+    }
+
+    /// How many containers the slots that are missing take.
+    fn needed_containers(&self) -> usize {
+        let missing: usize = self.missing().iter().map(|(_, missing)| missing).sum();
+        missing.div_ceil(self.settings.slots_per_container as usize)
+    }
+
+    fn act(&mut self, action: ResourceAction) {
+        self.actions.push(action);
+    }
+
+    fn check_invariants(&self) {
+        let missing: usize = self.missing().iter().map(|(_, missing)| missing).sum();
+        assert!(
+            missing == 0 || self.free_slots() == 0,
+            "free slots are granted at once"
+        );
+        let outstanding = self.outstanding.unwrap_or(u32::MAX) as usize;
+        assert!(
+            outstanding <= self.needed_containers(),
+            "never more outstanding than needed"
+        );
+        assert!(
+            self.given_up.is_none() || outstanding == 0,
+            "who gave up asks for nothing"
+        );
+        for id in self.containers.0.keys() {
+            assert!(!self.departed.contains(id), "nothing comes back");
+        }
+        let jobs: Vec<JobId> = self
+            .demand
+            .in_order()
+            .into_iter()
+            .map(|(job, _)| job)
+            .collect();
+        let holders = self.containers.0.values().flat_map(Container::holders);
+        for job in holders {
+            assert!(
+                jobs.contains(&job),
+                "whoever holds slots has a standing requirement"
+            );
+        }
+    }
+}
