@@ -7,3 +7,4 @@ pub mod application;
 pub mod environment;
 pub mod message;
 pub mod program;
+pub mod rpc;

@@ -1,11 +1,15 @@
 //! A user's program and the process that started it (client or appmaster), over a Unix socket:
 //! length-delimited messages, program asks, launcher answers.
 
+mod server;
+
 use std::collections::BTreeMap;
 use std::io;
 
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+pub use server::{ExecuteHandler, serve};
 
 /// No message on this socket is larger.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
