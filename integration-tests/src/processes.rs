@@ -1,0 +1,90 @@
+//! The processes of YARN's containers on this machine: to measure them and to kill them.
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A process that runs in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerProcess {
+    pub pid: i32,
+    pub container: String,
+    /// The command line, blank-separated.
+    pub command: String,
+}
+
+impl ContainerProcess {
+    pub fn kill(&self) -> Result<()> {
+        kill(Pid::from_raw(self.pid), Signal::SIGKILL)
+            .with_context(|| format!("killing process {} ({})", self.pid, self.command))
+    }
+
+    /// Resident memory now, in KiB; `None` when the process has ended.
+    pub fn resident_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        resident_kib(&status)
+    }
+}
+
+/// All processes whose container belongs to the application. YARN puts the container's id into their environment.
+pub fn container_processes(application: &str) -> Result<Vec<ContainerProcess>> {
+    let needle = format!("{}_", application.trim_start_matches("application"));
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir("/proc").context("listing /proc")? {
+        let Some(pid) = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+        else {
+            continue;
+        };
+        // A process may end while it is being looked at.
+        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
+            continue;
+        };
+        let Some(container) = container_of(&environment).filter(|id| id.contains(&needle)) else {
+            continue;
+        };
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let command = String::from_utf8_lossy(&command)
+            .replace('\0', " ")
+            .trim_end()
+            .to_owned();
+        found.push(ContainerProcess {
+            pid,
+            container,
+            command,
+        });
+    }
+    Ok(found)
+}
+
+fn container_of(environment: &[u8]) -> Option<String> {
+    environment
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(b"CONTAINER_ID="))
+        .map(|id| String::from_utf8_lossy(id).into_owned())
+}
+
+fn resident_kib(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_kernel_shows() {
+        assert_eq!(
+            container_of(b"A=1\0CONTAINER_ID=container_1_2_01_000003\0"),
+            Some("container_1_2_01_000003".to_owned())
+        );
+        assert_eq!(container_of(b"A=1\0"), None);
+        assert_eq!(resident_kib("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234));
+        assert_eq!(resident_kib("Name:\tx\n"), None);
+    }
+}
