@@ -1,6 +1,6 @@
 //! Stable hash v1 and key groups: where the rows of a key live, in memory, on the wire and in
 //! checkpoints. Frozen: independent of compiler, platform and crate versions, unlike
-//! `std::hash::Hash`; `tests/hash_vectors.rs` holds its vectors.
+//! `std::hash::Hash`; `tests/hash.rs` holds its vectors.
 //!
 //! It is fast and well spread, but not keyed: whoever chooses the keys can make them collide.
 

@@ -40,7 +40,7 @@ impl fmt::Display for Schema {
     }
 }
 
-/// Why a type has no schema. Paths name the place inside the type, such as `.pages[].id`.
+/// Why a type has no schema. Paths name the place, such as `shop::Session.pages[].id`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {

@@ -5,6 +5,7 @@
 //! next sample at that path. Where a type meets itself again, the run goes on in `brief` mode: it
 //! notes nothing and builds the smallest value (empty sequences, absent options) so that it ends.
 
+mod access;
 mod samples;
 mod source;
 
@@ -22,11 +23,7 @@ pub(super) fn trace<T: DeserializeOwned>() -> Result<Shape, SchemaError> {
     loop {
         let before = root.clone();
         run.restart();
-        let path = type_name::<T>()
-            .rsplit("::")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let path = type_name::<T>().to_owned();
         match T::deserialize(Source::new(&mut root, &mut run, path.clone())) {
             Ok(_) => match root.finished() {
                 Some(shape) => return Ok(shape),

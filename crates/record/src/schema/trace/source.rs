@@ -2,25 +2,23 @@
 
 use std::any::type_name;
 
-use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor, value::U32Deserializer,
-};
+use serde::de::{Deserializer, Visitor};
 
 use super::{
     super::{MAX_TYPE_DEPTH, Scalar, SchemaError},
-    Node, Open, Run, Stop, samples,
+    Node, Open, Run, Stop,
+    access::{Entries, Parts, Variant},
+    samples,
 };
 
 pub(super) struct Source<'a> {
-    node: &'a mut Node,
-    run: &'a mut Run,
-    place: Place,
+    pub(super) node: &'a mut Node,
+    pub(super) run: &'a mut Run,
+    pub(super) place: Place,
 }
 
 /// Where in the type a source stands.
-#[derive(Clone)]
-struct Place {
+pub(super) struct Place {
     path: String,
     depth: usize,
     /// Nothing is noted below, and values are as small as can be.
@@ -28,7 +26,7 @@ struct Place {
 }
 
 impl Place {
-    fn step(&self, step: &str) -> Result<Place, Stop> {
+    pub(super) fn step(&self, step: &str) -> Result<Place, Stop> {
         let path = format!("{}{step}", self.path);
         if self.depth == MAX_TYPE_DEPTH {
             return Err(Stop::Hopeless(SchemaError::TooDeep { path }));
@@ -40,7 +38,7 @@ impl Place {
         })
     }
 
-    fn unstable(&self) -> Stop {
+    pub(super) fn unstable(&self) -> Stop {
         Stop::Hopeless(SchemaError::Unstable {
             path: self.path.clone(),
         })
@@ -61,7 +59,11 @@ impl<'a> Source<'a> {
     }
 
     /// Sets the node on the first visit and checks it on later ones.
-    fn note(&mut self, first: Node, same: impl FnOnce(&Node) -> bool) -> Result<(), Stop> {
+    pub(super) fn note(
+        &mut self,
+        first: Node,
+        same: impl FnOnce(&Node) -> bool,
+    ) -> Result<(), Stop> {
         if *self.node == Node::Unknown {
             *self.node = first;
         } else if !same(self.node) {
@@ -153,7 +155,11 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn tuple<'de, V: Visitor<'de>>(mut self, count: usize, visitor: V) -> Result<V::Value, Stop> {
+    pub(super) fn tuple<'de, V: Visitor<'de>>(
+        mut self,
+        count: usize,
+        visitor: V,
+    ) -> Result<V::Value, Stop> {
         self.note(
             Node::Tuple(vec![Node::Unknown; count]),
             |node| matches!(node, Node::Tuple(items) if items.len() == count),
@@ -172,7 +178,7 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn fields<'de, V: Visitor<'de>>(
+    pub(super) fn fields<'de, V: Visitor<'de>>(
         mut self,
         name: &'static str,
         names: &'static [&'static str],
@@ -427,114 +433,4 @@ impl<'de> Deserializer<'de> for Source<'_> {
 
 fn once_unless<T>(brief: bool, item: T) -> std::option::IntoIter<T> {
     (!brief).then_some(item).into_iter()
-}
-
-/// Elements, items or fields in order.
-struct Parts<'a, I> {
-    parts: I,
-    run: &'a mut Run,
-    place: &'a Place,
-}
-
-impl<'a, 'de, I: Iterator<Item = (String, &'a mut Node)>> SeqAccess<'de> for Parts<'_, I> {
-    type Error = Stop;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, Stop> {
-        let Some((step, node)) = self.parts.next() else {
-            return Ok(None);
-        };
-        let place = self.place.step(&step)?;
-        seed.deserialize(Source {
-            node,
-            run: self.run,
-            place,
-        })
-        .map(Some)
-    }
-}
-
-/// The one entry of a map.
-struct Entries<'a, I> {
-    entry: I,
-    value: Option<&'a mut Node>,
-    run: &'a mut Run,
-    place: &'a Place,
-}
-
-impl<'a, 'de, I: Iterator<Item = (&'a mut Node, &'a mut Node)>> MapAccess<'de> for Entries<'a, I> {
-    type Error = Stop;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Stop> {
-        let Some((node, value)) = self.entry.next() else {
-            return Ok(None);
-        };
-        self.value = Some(value);
-        let place = self.place.step("{key}")?;
-        seed.deserialize(Source {
-            node,
-            run: self.run,
-            place,
-        })
-        .map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Stop> {
-        let Some(node) = self.value.take() else {
-            return Err(self.place.unstable());
-        };
-        let place = self.place.step("{}")?;
-        seed.deserialize(Source {
-            node,
-            run: self.run,
-            place,
-        })
-    }
-}
-
-struct Variant<'a> {
-    index: u32,
-    source: Source<'a>,
-}
-
-impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
-    type Error = Stop;
-    type Variant = Source<'a>;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Source<'a>), Stop> {
-        let index: U32Deserializer<Stop> = self.index.into_deserializer();
-        Ok((seed.deserialize(index)?, self.source))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Source<'_> {
-    type Error = Stop;
-
-    fn unit_variant(mut self) -> Result<(), Stop> {
-        self.note(Node::Unit, |node| *node == Node::Unit)
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Stop> {
-        seed.deserialize(self)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, count: usize, visitor: V) -> Result<V::Value, Stop> {
-        self.tuple(count, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Stop> {
-        self.fields("", fields, visitor)
-    }
 }
