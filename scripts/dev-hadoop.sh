@@ -20,6 +20,8 @@ usage: scripts/dev-hadoop.sh COMMAND [--dir DIR]
   env            print the exports a client needs: eval "$(scripts/dev-hadoop.sh env)"
   kill NAME      kill -9 one daemon: nn dn rm nm1 nm2 … zk kafka
   restart NAME   stop one daemon if it runs, start it again on its old ports, wait until it is healthy
+  logs APPLICATION
+                 the aggregated logs of an application that has ended, as `yarn logs` prints them
   clean          stop and delete the cluster's directory
 
 DIR is the cluster's data directory, by default ${FLOTT_CACHE:-$HOME/.cache/flott}/dev-hadoop.
@@ -215,6 +217,13 @@ restart_daemon() {
   wait_healthy "$1"
 }
 
+# By Hadoop's own program: what it finds, an administrator finds.
+print_logs() {
+  HADOOP_CONF_DIR=$dir/conf java -Xmx192m --add-opens=java.base/java.lang=ALL-UNNAMED \
+    -cp "$dir/daemons:$dir/conf:$jars/hadoop/*" org.apache.hadoop.yarn.client.cli.LogsCLI -applicationId "$1" \
+    2>"$dir/logs/logs-command.log" || { tail -n 5 "$dir/logs/logs-command.log" >&2; die "found no logs of $1"; }
+}
+
 clean_cluster() {
   stop_cluster
   if [ -f "$dir/settings" ]; then
@@ -244,7 +253,11 @@ parse() {
     esac
     shift
   done
-  case $command in kill | restart) [ -n "$daemon" ] || die "$command needs the name of a daemon" ;; esac
+  case $command in
+    kill | restart) [ -n "$daemon" ] || die "$command needs the name of a daemon" ;;
+    logs) [ -n "$daemon" ] || die "logs needs the id of an application" ;;
+    *) [ -z "$daemon" ] || die "unexpected argument $daemon" ;;
+  esac
   if [ -n "$opt_nodes" ] && ! [[ $opt_nodes =~ ^[0-9]+$ && $opt_nodes -ge 3 && $opt_nodes -le 50 ]]; then
     die "--nodes wants a number from 3 to 50, not '$opt_nodes'"
   fi
@@ -261,6 +274,7 @@ main() {
     env) load_settings; print_env ;;
     kill) load_settings; known_daemon "$daemon"; kill_daemon "$daemon" ;;
     restart) load_settings; known_daemon "$daemon"; restart_daemon "$daemon" ;;
+    logs) load_settings; print_logs "$daemon" ;;
     clean) clean_cluster ;;
     help | -h | --help) usage ;;
     *) usage >&2; exit 2 ;;

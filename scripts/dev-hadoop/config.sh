@@ -66,7 +66,7 @@ yarn_properties() {
   property yarn.resourcemanager.am.global.max-attempts 4
   property yarn.resourcemanager.nodemanagers.heartbeat-interval-ms 1000
   property yarn.resourcemanager.nm.liveness-monitor.interval-ms 1000
-  property yarn.nm.liveness-monitor.expiry-interval-ms 30000
+  property yarn.nm.liveness-monitor.expiry-interval-ms 15000
   property yarn.am.liveness-monitor.expiry-interval-ms 60000
   # The default of 30 s is how long a restarted ResourceManager would stay unnoticed.
   property yarn.resourcemanager.connect.retry-interval.ms 1000

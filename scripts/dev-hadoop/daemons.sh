@@ -71,12 +71,12 @@ java_command() { # HEAP_MIB CLASS_PATH
 daemon_command() {
   local command_conf="$dir/daemons:$dir/conf" hadoop="org.apache.hadoop"
   case $name in
-    nn) java_command 192 "$command_conf:$jars/hadoop/*:$jars/hdfs-web/*"; command+=($hadoop.hdfs.server.namenode.NameNode) ;;
-    dn) java_command 192 "$command_conf:$jars/hadoop/*:$jars/hdfs-web/*"; command+=($hadoop.hdfs.server.datanode.DataNode) ;;
+    nn) java_command 192 "$command_conf:$jars/hadoop/*:$jars/hdfs-web/*"; command+=("$hadoop.hdfs.server.namenode.NameNode") ;;
+    dn) java_command 192 "$command_conf:$jars/hadoop/*:$jars/hdfs-web/*"; command+=("$hadoop.hdfs.server.datanode.DataNode") ;;
     rm) java_command 320 "$dir/daemons/rm:$command_conf:$jars/hadoop/*"
-      command+=($hadoop.yarn.server.resourcemanager.ResourceManager) ;;
+      command+=("$hadoop.yarn.server.resourcemanager.ResourceManager") ;;
     nm*) java_command 224 "$dir/daemons/$name:$command_conf:$jars/hadoop/*"
-      command+=($hadoop.yarn.server.nodemanager.NodeManager) ;;
+      command+=("$hadoop.yarn.server.nodemanager.NodeManager") ;;
     zk) java_command 128 "$dir/daemons:$jars/zookeeper/*"
       command+=(org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/daemons/zoo.cfg") ;;
     kafka) java_command 320 "$dir/daemons:$jars/kafka/*"; command+=(kafka.Kafka "$dir/daemons/kafka.properties") ;;
@@ -92,7 +92,7 @@ launch() { # NAME
   export HADOOP_CONF_DIR=$dir/conf YARN_CONF_DIR=$dir/conf
   date +%s%3N >"$dir/run/$name.launched"
   (
-    cd "$dir/data"
+    cd "$dir/data" || exit
     exec 8>&- 9>&- </dev/null >>"$dir/logs/$name.log" 2>&1
     setsid nohup "${command[@]}" &
     printf '%d\n' $! >"$dir/run/$name.pid"
@@ -178,11 +178,11 @@ wait_healthy() { # NAME
 
 address_of() { # NAME
   case $1 in
-    nn) printf 'hdfs://%s:%d http://%s:%d' $host "$nn_rpc" $host "$nn_http" ;;
-    dn) printf 'http://%s:%d' $host "$dn_http" ;;
-    rm) printf 'http://%s:%d' $host "$rm_http" ;;
+    nn) printf 'hdfs://%s:%d http://%s:%d' "$host" "$nn_rpc" "$host" "$nn_http" ;;
+    dn) printf 'http://%s:%d' "$host" "$dn_http" ;;
+    rm) printf 'http://%s:%d' "$host" "$rm_http" ;;
     nm*) printf '%s:%d http://%s:%d' "$(node_address "${1#nm}")" "$nm_rpc" "$(node_address "${1#nm}")" "$nm_http" ;;
-    zk) printf '%s:%d' $host "$zk_port" ;;
-    kafka) printf '%s:%d' $host "$kafka_port" ;;
+    zk) printf '%s:%d' "$host" "$zk_port" ;;
+    kafka) printf '%s:%d' "$host" "$kafka_port" ;;
   esac
 }

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# From a clean checkout to a result: builds Flott and counts the words of Jane Austen's novels on an embedded cluster.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PATH:$HOME/.cargo/bin"
+began=$SECONDS
+
+scripts/install-deps.sh build
+# shellcheck source=env.sh
+. scripts/env.sh
+input=$PWD/examples/data/jane-austen.txt
+output=${1:-$(mktemp -d "${TMPDIR:-/tmp}/flott-quickstart.XXXXXX")/wordcount}
+programs=$CARGO_TARGET_DIR/release
+
+printf 'Building Flott; the first time takes a few minutes.\n'
+cargo build --release --locked --package flott-client --package wordcount
+built=$((SECONDS - began))
+
+printf '\n$ flott run -t local wordcount --input %s --output %s\n' "examples/data/jane-austen.txt" "$output"
+started=$(date +%s%N)
+"$programs/flott" run -t local "$programs/wordcount" --input "$input" --output "$output"
+microseconds=$((($(date +%s%N) - started) / 1000))
+
+# Every update of a word is a line `word count`; its largest count is the result. Names with . or _ are not finished files.
+result=$output.counts
+find "$output" -type f ! -name '[._]*' -exec cat {} + |
+  awk '$2 > most[$1] { most[$1] = $2 } END { for (word in most) print most[word], word }' |
+  sort -k1,1nr -k2,2 >"$result"
+
+lines=$(wc -l <"$input")
+words=$(awk '{ sum += $1 } END { print sum }' "$result")
+printf '\nThe ten most frequent of %d words:\n' "$(wc -l <"$result")"
+head -n 10 "$result" | awk '{ printf "  %7d  %s\n", $1, $2 }'
+printf '\n%d lines, %d words in %d.%03d s, start and end of the cluster included: %d records/s\n' "$lines" "$words" \
+  $((microseconds / 1000000)) $((microseconds / 1000 % 1000)) $(((lines + words) * 1000000 / microseconds))
+printf 'Every update:  %s\nResult:        %s\nBuilding took %d s.\n' "$output" "$result" "$built"
