@@ -137,6 +137,13 @@ impl TestHadoop {
         &self.yarn
     }
 
+    /// What `yarn logs` prints for an application that has ended; `None` while nothing is aggregated.
+    pub fn logs(&self, application: &str) -> Result<Option<String>> {
+        let output = script_command(&["logs", application], &self.directory).output()?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.success() && !text.is_empty()).then_some(text))
+    }
+
     /// A property of the client's configuration files.
     pub fn property(&self, file: &str, name: &str) -> Result<String> {
         property(&self.directory, file, name)
@@ -207,12 +214,18 @@ fn script() -> PathBuf {
     repository_root().join("scripts/dev-hadoop.sh")
 }
 
-fn run_script(arguments: &[&str], directory: &Path) -> Result<()> {
-    let output = Command::new(script())
+fn script_command(arguments: &[&str], directory: &Path) -> Command {
+    let mut command = Command::new(script());
+    command
         .args(arguments)
         .arg("--dir")
         .arg(directory)
-        .stdin(Stdio::null())
+        .stdin(Stdio::null());
+    command
+}
+
+fn run_script(arguments: &[&str], directory: &Path) -> Result<()> {
+    let output = script_command(arguments, directory)
         .output()
         .context("running scripts/dev-hadoop.sh")?;
     ensure!(

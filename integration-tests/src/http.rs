@@ -42,11 +42,12 @@ impl Http {
             .context(doing)
     }
 
-    pub(crate) fn put_json(&self, url: &str, body: &Value) -> Result<Vec<u8>> {
-        let request = self.client.put(url).json(body);
+    pub(crate) fn send_json(&self, method: Method, url: &str, body: &Value) -> Result<Vec<u8>> {
+        let doing = format!("{method} {url}");
+        let request = self.client.request(method, url).json(body);
         self.runtime
             .block_on(successful_body(request))
-            .with_context(|| format!("PUT {url}"))
+            .context(doing)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -116,9 +117,33 @@ impl ResourceManager {
         })
     }
 
+    /// Submits an application whose only container runs a line of shell, and gives its id. It never registers as an
+    /// ApplicationMaster should, so YARN ends it as failed when the line ends.
+    pub fn submit_shell(&self, line: &str, memory_mb: u64) -> Result<String> {
+        let user = format!("?user.name={}", self.user);
+        let url = self.url(&format!("apps/new-application{user}"));
+        let answer: Value = serde_json::from_slice(&self.http.send(Method::POST, &url, None)?)?;
+        let id = answer["application-id"]
+            .as_str()
+            .context("the ResourceManager gave no application id")?;
+        let submission = json!({
+            "application-id": id,
+            "application-name": "shell",
+            "application-type": "TEST",
+            "queue": "default",
+            "max-app-attempts": 1,
+            "resource": { "memory": memory_mb, "vCores": 1 },
+            "am-container-spec": { "commands": { "command": line } },
+        });
+        self.http
+            .send_json(Method::POST, &self.url(&format!("apps{user}")), &submission)?;
+        Ok(id.to_owned())
+    }
+
     pub fn kill(&self, id: &str) -> Result<()> {
         let url = self.url(&format!("apps/{id}/state?user.name={}", self.user));
-        self.http.put_json(&url, &json!({ "state": "KILLED" }))?;
+        self.http
+            .send_json(Method::PUT, &url, &json!({ "state": "KILLED" }))?;
         Ok(())
     }
 

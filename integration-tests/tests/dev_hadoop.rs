@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use flott_integration_tests::{TestHadoop, wait_until};
+use flott_integration_tests::{TestHadoop, container_processes, wait_for, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -63,6 +63,48 @@ fn permissions_hold() -> Result<()> {
         "{denied:#}"
     );
     hadoop.hdfs().delete("/user/alice/own")?;
+    Ok(())
+}
+
+#[test]
+fn a_container_runs_and_its_log_is_kept() -> Result<()> {
+    let hadoop = TestHadoop::shared()?;
+    let yarn = hadoop.yarn();
+    let id = yarn.submit_shell(
+        "echo written in $CONTAINER_ID; read -r _ < <(tail -f /dev/null)",
+        128,
+    )?;
+    yarn.wait_for_state(&id, "ACCEPTED", PATIENCE)?;
+    let processes = wait_for("a process in the container", PATIENCE, || {
+        let processes = container_processes(&id)?;
+        let tail = processes
+            .iter()
+            .any(|process| process.command.contains("tail -f"));
+        Ok(tail.then_some(processes))
+    })?;
+    let containers = yarn.containers(&id)?;
+    ensure!(
+        containers.len() == 1 && containers[0].id == processes[0].container,
+        "{containers:?}"
+    );
+    ensure!(
+        processes[0].resident_kib().is_some_and(|kib| kib > 100),
+        "{processes:?}"
+    );
+    for process in &processes {
+        // One may end by itself when another is gone.
+        let _ = process.kill();
+    }
+    let report = yarn.wait_for_end(&id, PATIENCE)?;
+    assert_eq!(
+        (report.state.as_str(), report.user.as_str()),
+        ("FAILED", hadoop.user())
+    );
+    wait_until("the processes to end", PATIENCE, || {
+        Ok(container_processes(&id)?.is_empty())
+    })?;
+    let logs = wait_for("the aggregated log", PATIENCE, || hadoop.logs(&id))?;
+    ensure!(logs.contains("written in container_"), "{logs}");
     Ok(())
 }
 
