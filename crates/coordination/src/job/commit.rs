@@ -1,30 +1,45 @@
 //! The last act of a job with outputs: one worker commits them all.
 //!
-//! Committing is idempotent, so it is asked for again until an answer comes.
+//! Committing is idempotent, so it is asked for again, after a pause, until an answer comes.
 
-use flott_model::{Failure, FailureClass, JobStatus};
+use std::time::Duration;
+
+use flott_model::{ContainerId, Failure, FailureClass, JobStatus};
 
 use super::cause::Weight;
 use super::core::JobCore;
-use super::message::{JobAction, SubtaskOutput, WorkerId};
+use super::message::{JobAction, SubtaskOutput, Timer, WorkerId};
 use super::phase::Phase;
 
 /// So many rounds may report a failure before the job fails.
 const MAXIMUM_FAILED_ROUNDS: u32 = 3;
 /// So many processes may be lost on the way; more generous, because the data is complete.
 const MAXIMUM_LOST_PROCESSES: u32 = 10;
+/// Pause after the first trouble; it doubles up to the maximum.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const MAXIMUM_PAUSE: Duration = Duration::from_secs(30);
 
 /// The progress of a commit.
 #[derive(Debug)]
 pub(super) struct Commit {
     outputs: Vec<SubtaskOutput>,
+    step: Step,
     /// Number of the newest request.
     round: u64,
-    /// Who was asked last, and whether its answer is awaited.
-    worker: Option<WorkerId>,
-    awaited: bool,
+    /// Where it was tried last: the next try goes elsewhere if it can.
+    last: Option<ContainerId>,
     failed_rounds: u32,
     lost_processes: u32,
+}
+
+#[derive(Debug)]
+enum Step {
+    /// Waits for a slot or for a worker to register.
+    Ready,
+    /// Waits for the answer of a worker.
+    Asked(WorkerId),
+    /// Waits before the next try.
+    Pausing(u64),
 }
 
 impl JobCore {
@@ -38,37 +53,32 @@ impl JobCore {
         // One process is enough from here on: lost containers need no replacement.
         self.slots.shrink_to(1);
         self.act(JobAction::RequireSlots(1));
-        self.enter(
-            Phase::Committing(Commit {
-                outputs,
-                round: 0,
-                worker: None,
-                awaited: false,
-                failed_rounds: 0,
-                lost_processes: 0,
-            }),
-            None,
-        );
+        let commit = Commit {
+            outputs,
+            step: Step::Ready,
+            round: 0,
+            last: None,
+            failed_rounds: 0,
+            lost_processes: 0,
+        };
+        self.enter(Phase::Committing(commit), None);
         self.continue_commit();
     }
 
-    /// Sends the request if nobody has it: to the next worker in turn, or to one that is started.
+    /// Asks the next worker in turn; without one, starts one; without a slot, waits for one.
     pub(super) fn continue_commit(&mut self) {
         let Phase::Committing(commit) = &mut self.phase else {
             return;
         };
-        if commit.awaited {
+        if !matches!(commit.step, Step::Ready) {
             return;
         }
-        let last = commit.worker.as_ref();
-        let next = self
-            .workers
-            .registered()
-            .find(|worker| Some(*worker) > last);
-        if let Some(worker) = next.or_else(|| self.workers.registered().next()).cloned() {
+        let last = commit.last.as_ref();
+        let workers: Vec<WorkerId> = self.workers.registered().cloned().collect();
+        if let Some(worker) = next_in_turn(workers, |worker| &worker.container, last) {
             commit.round += 1;
-            commit.worker = Some(worker.clone());
-            commit.awaited = true;
+            commit.step = Step::Asked(worker.clone());
+            commit.last = Some(worker.container.clone());
             let (round, outputs) = (commit.round, commit.outputs.clone());
             self.act(JobAction::Commit {
                 worker,
@@ -80,8 +90,12 @@ impl JobCore {
         if !self.workers.is_empty() {
             return; // One is starting.
         }
-        match self.slots.containers().pop_first() {
-            Some(container) => self.start_worker(&container),
+        let containers = self.slots.containers().into_iter().collect();
+        match next_in_turn(containers, |container| container, last) {
+            Some(container) => {
+                commit.last = Some(container.clone());
+                self.start_worker(&container);
+            }
             None => {
                 // The standing requirement brings a slot; only the wait is limited.
                 self.request += 1;
@@ -94,40 +108,69 @@ impl JobCore {
         let Phase::Committing(commit) = &mut self.phase else {
             return;
         };
-        if !commit.awaited || commit.round != round {
+        if !matches!(commit.step, Step::Asked(_)) || commit.round != round {
             return; // An earlier round's answer; the newest round's decides.
         }
-        commit.awaited = false;
         let Some(failure) = failure else {
             self.end(JobStatus::Finished, None);
             return;
         };
         commit.failed_rounds += 1;
-        let hopeless = failure.class() == FailureClass::Fatal;
-        if hopeless || commit.failed_rounds >= MAXIMUM_FAILED_ROUNDS {
-            let rounds = commit.failed_rounds;
+        let rounds = commit.failed_rounds;
+        if failure.class() == FailureClass::Fatal || rounds >= MAXIMUM_FAILED_ROUNDS {
             self.commit_failed(
                 failure,
-                &format!("after {rounds} of at most {MAXIMUM_FAILED_ROUNDS} rounds"),
+                &format!("round {rounds} of {MAXIMUM_FAILED_ROUNDS}"),
             );
         } else {
-            self.continue_commit();
+            self.pause_commit();
         }
     }
 
     pub(super) fn commit_process_lost(&mut self, worker: &WorkerId, failure: Failure) {
+        let idle = self.workers.is_empty();
         let Phase::Committing(commit) = &mut self.phase else {
             return;
         };
-        if commit.awaited && commit.worker.as_ref() != Some(worker) {
-            return; // Another one is at work.
+        let in_use = match &commit.step {
+            Step::Asked(asked) => asked == worker,
+            Step::Ready => idle,
+            Step::Pausing(_) => false,
+        };
+        if !in_use {
+            return;
         }
-        commit.awaited = false;
         commit.lost_processes += 1;
-        if commit.lost_processes >= MAXIMUM_LOST_PROCESSES {
-            let lost = commit.lost_processes;
+        let lost = commit.lost_processes;
+        if lost >= MAXIMUM_LOST_PROCESSES {
             self.commit_failed(failure, &format!("{lost} processes were lost on the way"));
         } else {
+            self.pause_commit();
+        }
+    }
+
+    fn pause_commit(&mut self) {
+        let Phase::Committing(commit) = &mut self.phase else {
+            return;
+        };
+        let tries = commit.failed_rounds + commit.lost_processes;
+        commit.step = Step::Pausing(u64::from(tries));
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << (tries - 1).min(5))
+            .min(MAXIMUM_PAUSE);
+        let due = self.now.saturating_add(pause);
+        self.act(JobAction::ScheduleTimer(
+            Timer::Commit(u64::from(tries)),
+            due,
+        ));
+    }
+
+    pub(super) fn commit_due(&mut self, number: u64) {
+        let Phase::Committing(commit) = &mut self.phase else {
+            return;
+        };
+        if matches!(commit.step, Step::Pausing(awaited) if awaited == number) {
+            commit.step = Step::Ready;
             self.continue_commit();
         }
     }
@@ -140,4 +183,15 @@ impl JobCore {
         let weight = Weight::of_process(&failure);
         self.fail_for_good(failure, weight);
     }
+}
+
+/// The first candidate beyond the last one's container, or the first of all.
+fn next_in_turn<T>(
+    mut candidates: Vec<T>,
+    container: impl Fn(&T) -> &ContainerId,
+    last: Option<&ContainerId>,
+) -> Option<T> {
+    let beyond = |candidate: &T| last.is_none_or(|last| container(candidate) > last);
+    let next = candidates.iter().position(beyond).unwrap_or(0);
+    (next < candidates.len()).then(|| candidates.swap_remove(next))
 }

@@ -113,6 +113,7 @@ impl JobCore {
             Timer::WorkerStart(worker) => self.worker_start_expired(&worker),
             Timer::Cancellation(round) => self.cancellation_expired(round),
             Timer::Restart(restart) => self.restart_due(restart),
+            Timer::Commit(number) => self.commit_due(number),
         }
     }
 

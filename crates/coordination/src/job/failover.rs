@@ -24,8 +24,6 @@ impl JobCore {
         if !self.workers.is_live(worker) {
             return; // Told before, or superseded.
         }
-        // Its connection may be lost while the process lives.
-        self.act(JobAction::StopWorker(worker.clone()));
         let failure = self.locate_in(&worker.container, failure);
         self.process_lost(worker, failure);
     }
@@ -47,6 +45,8 @@ impl JobCore {
     /// A process is gone, with whatever ran in it.
     fn process_lost(&mut self, worker: &WorkerId, failure: Failure) {
         self.workers.remove(worker);
+        // Only the connection may be lost while the process lives: nothing of it may count now.
+        self.act(JobAction::StopWorker(worker.clone()));
         let tasks = self.executions.live_on(worker);
         for attempt in &tasks {
             let of_task = self.locate(*attempt, failure.clone());

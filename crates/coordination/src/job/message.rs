@@ -69,6 +69,8 @@ pub enum Timer {
     Cancellation(u64),
     /// The restart delay is over. The number is the restart.
     Restart(u64),
+    /// The pause before another try to commit is over. The number is the try.
+    Commit(u64),
 }
 
 /// Everything that can happen to a job. Late, doubled and stale events are normal.
@@ -151,8 +153,9 @@ pub enum JobAction {
         /// Indices of the job's slots in that container.
         slots: Vec<u32>,
     },
-    /// Have the agent end a worker: politely, then by SIGKILL. Also said of workers that are known
-    /// to be lost (their process may live on); an unknown worker is not an error.
+    /// Fence a worker: close its connection, drop what still comes from it, and have the agent end
+    /// it, politely, then by SIGKILL. Also said of workers that are lost (their process may live
+    /// on) or whose agent is gone; an unknown worker is not an error.
     StopWorker(WorkerId),
     /// Send tasks to a registered worker.
     Deploy {

@@ -286,6 +286,7 @@ fn describe(action: &JobAction) -> String {
                 Timer::WorkerStart(worker) => format!("worker {}", short(worker)),
                 Timer::Cancellation(round) => format!("cancellation {round}"),
                 Timer::Restart(restart) => format!("restart {restart}"),
+                Timer::Commit(number) => format!("commit {number}"),
             };
             format!("timer {name} at {}s", due.as_secs())
         }

@@ -1,0 +1,77 @@
+//! What must hold in every run, judged by the record and the fake processes.
+//!
+//! | invariant | when |
+//! |---|---|
+//! | [`single_attempt`]: a subtask has at most one live attempt that counts | each step |
+//! | [`slot_owner`]: the live tasks of a slot belong to one job | each step |
+//! | [`outstanding`]: the driver is never asked for more than is needed | each step |
+//! | [`commit`]: what is committed is what the last attempts put out, once | each step, end |
+//! | [`legal_end`]: every job ends, and as its history says it may | end |
+//! | [`no_leak`]: no container or process is left over | end |
+
+mod commit;
+mod legal_end;
+mod no_leak;
+mod outstanding;
+mod single_attempt;
+mod slot_owner;
+
+use crate::world::World;
+
+/// One rule: its name, and what is wrong, if anything.
+struct Invariant {
+    name: &'static str,
+    check: fn(&World) -> Result<(), String>,
+}
+
+/// Hold after each decision.
+const STEP: &[Invariant] = &[
+    Invariant {
+        name: "single_attempt",
+        check: single_attempt::check,
+    },
+    Invariant {
+        name: "slot_owner",
+        check: slot_owner::check,
+    },
+    Invariant {
+        name: "outstanding",
+        check: outstanding::check,
+    },
+    Invariant {
+        name: "commit",
+        check: commit::check_step,
+    },
+];
+
+/// Hold when nothing happens any more.
+const END: &[Invariant] = &[
+    Invariant {
+        name: "commit",
+        check: commit::check_end,
+    },
+    Invariant {
+        name: "legal_end",
+        check: legal_end::check,
+    },
+    Invariant {
+        name: "no_leak",
+        check: no_leak::check,
+    },
+];
+
+pub(crate) fn check_step(world: &World, seed: u64) {
+    check(STEP, world, seed);
+}
+
+pub(crate) fn check_end(world: &World, seed: u64) {
+    check(END, world, seed);
+}
+
+fn check(table: &[Invariant], world: &World, seed: u64) {
+    for Invariant { name, check } in table {
+        if let Err(what) = check(world) {
+            panic!("seed {seed} at {:?}: {name}: {what}", world.now);
+        }
+    }
+}

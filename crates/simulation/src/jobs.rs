@@ -1,0 +1,117 @@
+//! The shell of the jobs: performs their actions, as the real one does.
+
+use flott_coordination::job::{JobAction, JobEvent, WorkerId};
+use flott_coordination::resource::ResourceEvent;
+use flott_model::{Failure, FailureClass, JobId};
+
+use crate::world::{Channel, Happening, ProcessId, World};
+
+impl World {
+    pub(crate) fn tell_job_from_worker(&mut self, process: ProcessId, event: JobEvent) {
+        let severed = self.processes.get(&process).is_some_and(|it| it.severed);
+        if !severed && !self.fenced.contains(&process) {
+            self.tell_job(process.0, event);
+        }
+    }
+
+    pub(crate) fn tell_job(&mut self, job: JobId, event: JobEvent) {
+        match &event {
+            JobEvent::CancelRequested => self.record.of(job).cancel_requested = true,
+            JobEvent::SlotsUnavailable(_) => self.record.of(job).given_up = true,
+            _ => (),
+        }
+        let Some(core) = self.jobs.get_mut(&job) else {
+            return;
+        };
+        for action in core.handle(self.now, event) {
+            self.perform_for_job(job, action);
+        }
+    }
+
+    fn perform_for_job(&mut self, job: JobId, action: JobAction) {
+        match action {
+            JobAction::RequireSlots(slots) => {
+                self.say_to_resources(job, ResourceEvent::Required { job, slots });
+            }
+            JobAction::ReleaseSlots(slots) => {
+                self.say_to_resources(job, ResourceEvent::Released { job, slots });
+            }
+            JobAction::StartWorker { worker, .. } => self.ask_for_worker((job, worker)),
+            JobAction::StopWorker(worker) => {
+                let channel = Channel::JobToAgent(job, worker.container.clone());
+                self.fenced.insert((job, worker.clone()));
+                self.say(channel, Happening::AgentStopsWorker((job, worker)));
+            }
+            JobAction::Deploy { worker, tasks } => {
+                for task in &tasks {
+                    let key = (task.attempt.vertex.0, task.attempt.subtask);
+                    let before = self.record.of(job).deployed.insert(key, task.attempt);
+                    assert!(
+                        before < Some(task.attempt),
+                        "{} was used before",
+                        task.attempt
+                    );
+                }
+                let process = (job, worker);
+                self.say_to_worker(&process, Happening::WorkerDeploys(process.clone(), tasks));
+            }
+            JobAction::CancelTasks { worker, attempts } => {
+                let process = (job, worker);
+                self.say_to_worker(
+                    &process,
+                    Happening::WorkerCancels(process.clone(), attempts),
+                );
+            }
+            JobAction::Commit {
+                worker,
+                round,
+                outputs,
+            } => {
+                let process = (job, worker);
+                let commit = Happening::WorkerCommits(process.clone(), round, outputs);
+                self.say_to_worker(&process, commit);
+            }
+            JobAction::ScheduleTimer(timer, due) => {
+                self.at(due, Happening::Job(job, JobEvent::TimerFired(timer)));
+            }
+            JobAction::StatusChanged(status, failure) => {
+                let now = self.now;
+                self.record.of(job).statuses.push((now, status, failure));
+            }
+            JobAction::ExecutionChanged { .. } => (),
+        }
+    }
+
+    fn say_to_resources(&mut self, job: JobId, event: ResourceEvent) {
+        self.say(Channel::JobToResource(job), Happening::Resource(event));
+    }
+
+    fn say_to_worker(&mut self, process: &ProcessId, happening: Happening) {
+        self.say(Channel::JobToWorker(process.clone()), happening);
+    }
+
+    fn ask_for_worker(&mut self, process: ProcessId) {
+        let container = &process.1.container;
+        if self
+            .containers
+            .get(container)
+            .is_some_and(|it| it.registered && !it.severed)
+        {
+            let channel = Channel::JobToAgent(process.0, container.clone());
+            self.say(channel, Happening::AgentStartsWorker(process));
+        } else {
+            self.report_worker_lost(process, "no agent is connected", 100);
+        }
+    }
+
+    /// The shell notices the end of a worker, or of its connection, within so many milliseconds.
+    pub(crate) fn report_worker_lost(&mut self, process: ProcessId, why: &str, within: u64) {
+        let (job, worker): (JobId, WorkerId) = process;
+        let failure = Failure::new(FailureClass::Transient, why);
+        let delay = self.random.millis(0..within);
+        self.after(
+            delay,
+            Happening::Job(job, JobEvent::WorkerLost { worker, failure }),
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! What a seed stands for: settings, jobs, and how rough the weather is.
+
+use std::time::Duration;
+
+use flott_coordination::job::{JobSettings, RestartStrategy};
+use flott_coordination::resource::ResourceSettings;
+use flott_model::{Epoch, JobEdge, JobGraph, JobId, JobVertex, PROTOCOL_VERSION, ShipStrategy};
+
+use crate::random::Random;
+
+/// From then on nothing breaks any more.
+pub(crate) const HEALED: Duration = Duration::from_secs(120);
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) resources: ResourceSettings,
+    pub(crate) jobs: Vec<JobPlan>,
+    /// Chance of a fault per opportunity, in percent.
+    pub(crate) roughness: u64,
+    /// Mean pause between blows, in milliseconds.
+    pub(crate) calm_ms: u64,
+}
+
+/// One job of a run.
+#[derive(Debug)]
+pub(crate) struct JobPlan {
+    pub(crate) settings: JobSettings,
+    pub(crate) graph: JobGraph,
+    pub(crate) submitted: Duration,
+    /// When its user loses patience, if ever.
+    pub(crate) cancelled: Option<Duration>,
+}
+
+impl Plan {
+    pub(crate) fn draw(random: &mut Random) -> Self {
+        let maximum = random.percent(30).then(|| random.small(0..20));
+        let resources = ResourceSettings {
+            slots_per_container: random.small(1..4),
+            idle_timeout: Duration::from_secs(30),
+            registration_timeout: Duration::from_secs(20),
+            maximum_failed_containers: maximum,
+        };
+        let jobs = random.small(1..4);
+        Self {
+            resources,
+            jobs: (0..jobs)
+                .map(|number| JobPlan::draw(random, number))
+                .collect(),
+            roughness: random.within(0..12),
+            calm_ms: random.within(1_000..40_000),
+        }
+    }
+}
+
+impl JobPlan {
+    fn draw(random: &mut Random, number: u32) -> Self {
+        let restart_strategy = match random.within(0..10) {
+            0 => RestartStrategy::None,
+            kind => RestartStrategy::FixedDelay {
+                attempts: if kind < 3 { random.small(0..4) } else { 1_000 },
+                delay: random.millis(0..5_000),
+            },
+        };
+        let settings = JobSettings {
+            job: JobId(u128::from(number) + 1),
+            epoch: Epoch(1),
+            restart_strategy,
+            slot_request_timeout: Duration::from_secs(300),
+            worker_start_timeout: Duration::from_secs(20),
+            cancellation_timeout: Duration::from_secs(15),
+        };
+        Self {
+            settings,
+            graph: draw_graph(random),
+            submitted: random.millis(0..60_000),
+            cancelled: random.percent(15).then(|| random.millis(0..150_000)),
+        }
+    }
+}
+
+fn draw_graph(random: &mut Random) -> JobGraph {
+    let count = random.small(1..5);
+    let vertices: Vec<JobVertex> = (0..count)
+        .map(|number| JobVertex {
+            name: format!("vertex {number}"),
+            parallelism: random.small(1..5),
+            max_parallelism: 128,
+            slot_sharing_group: if random.percent(80) {
+                "default"
+            } else {
+                "other"
+            }
+            .to_owned(),
+            ..JobVertex::default()
+        })
+        .collect();
+    let mut edges = Vec::new();
+    for target in 1..count {
+        for _ in 0..random.small(1..3) {
+            let source = random.small(0..target);
+            let same =
+                vertices[source as usize].parallelism == vertices[target as usize].parallelism;
+            let ship = match random.within(0..4) {
+                0 if same => ShipStrategy::Forward,
+                1 => ShipStrategy::Rescale,
+                2 => ShipStrategy::Broadcast,
+                _ => ShipStrategy::Hash,
+            };
+            edges.push(JobEdge {
+                source,
+                target,
+                ship: ship.into(),
+                ..JobEdge::default()
+            });
+        }
+    }
+    let graph = JobGraph {
+        name: "simulated".to_owned(),
+        protocol_version: PROTOCOL_VERSION,
+        vertices,
+        edges,
+        ..JobGraph::default()
+    };
+    graph.validate().expect("drawn graphs are valid");
+    graph
+}

@@ -1,0 +1,64 @@
+//! What really happened, written down outside the cores: the material of the invariants.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flott_coordination::Timestamp;
+use flott_coordination::job::SubtaskOutput;
+use flott_model::{ExecutionAttemptId, Failure, JobId, JobStatus, SlotId};
+
+/// Of one job.
+#[derive(Debug, Default)]
+pub(crate) struct JobRecord {
+    /// Newest attempt that was sent to a worker, by vertex and subtask.
+    pub(crate) deployed: BTreeMap<(u32, u32), ExecutionAttemptId>,
+    /// Attempts whose worker finished them.
+    pub(crate) finished: BTreeSet<ExecutionAttemptId>,
+    /// Each commit that took effect.
+    pub(crate) commits: Vec<Vec<SubtaskOutput>>,
+    /// Commits that a worker refused.
+    pub(crate) refused_commits: u32,
+    /// Workers that ended while they had a commit to do.
+    pub(crate) interrupted_commits: u32,
+    /// Statuses in order, with the failure that came along.
+    pub(crate) statuses: Vec<(Timestamp, JobStatus, Option<Failure>)>,
+    pub(crate) cancel_requested: bool,
+    /// A failure of class Fatal was injected.
+    pub(crate) fatal: bool,
+    /// The ResourceManager said that no containers will come.
+    pub(crate) given_up: bool,
+    /// As the ResourceManager heard it.
+    pub(crate) required: u32,
+    /// As the ResourceManager granted and took back.
+    pub(crate) granted: BTreeSet<SlotId>,
+}
+
+impl JobRecord {
+    pub(crate) fn status(&self) -> Option<(Timestamp, JobStatus, Option<&Failure>)> {
+        self.statuses
+            .last()
+            .map(|(when, status, failure)| (*when, *status, failure.as_ref()))
+    }
+}
+
+/// Of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) jobs: BTreeMap<JobId, JobRecord>,
+    /// What the driver was asked for last.
+    pub(crate) outstanding: u32,
+}
+
+impl Record {
+    pub(crate) fn of(&mut self, job: JobId) -> &mut JobRecord {
+        self.jobs.entry(job).or_default()
+    }
+}
+
+/// What a sink's subtask wants committed: it names its attempt.
+pub(crate) fn output_of(attempt: ExecutionAttemptId) -> SubtaskOutput {
+    SubtaskOutput {
+        vertex: attempt.vertex,
+        operator: 0,
+        committable: attempt.to_string().into_bytes(),
+    }
+}
