@@ -89,6 +89,12 @@ impl FileSystemError {
         self
     }
 
+    /// The same failure seen as another class.
+    pub(crate) fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
     /// Says where a rename was to go, keeping what is already said.
     pub(crate) fn with_target(mut self, to: &str) -> Self {
         let target = format!("to {to}");

@@ -102,7 +102,8 @@ pub trait FileWriter: Send {
     /// Appends. After an error the file can only be aborted.
     async fn write(&mut self, data: Bytes) -> Result<()>;
 
-    /// Makes what was written visible to new readers, and durable.
+    /// Makes what was written durable. Readers may see it only after the close: hdfs-native does
+    /// not read the block that is still being written.
     async fn hsync(&mut self) -> Result<()>;
 
     /// Completes the file and tells what it became.
@@ -121,7 +122,7 @@ pub trait FileSystem: std::fmt::Debug + Send + Sync {
     /// Opens a file for reading.
     async fn open(&self, path: &str) -> Result<Box<dyn FileReader>>;
 
-    /// Creates a file. It is visible at once, but empty until synced or closed.
+    /// Creates a file. Its name is taken at once, its content may appear at the close.
     async fn create(&self, path: &str, options: CreateOptions) -> Result<Box<dyn FileWriter>>;
 
     /// What is at this path.

@@ -202,7 +202,14 @@ impl FileSystem for HdfsFileSystem {
         request.block_size = options.block_size;
         let writer = self
             .call("create", path, client.create(path, request))
-            .await?;
+            .await
+            .map_err(|error| match error.kind() {
+                // Without overwriting it does not matter what is in the way.
+                ErrorKind::IsADirectory if !options.overwrite => {
+                    error.with_kind(ErrorKind::AlreadyExists)
+                }
+                _ => error,
+            })?;
         // Only the time of creation tells our file from a successor when it must be removed.
         let created = self
             .call("create", path, client.get_file_info(path))

@@ -43,11 +43,12 @@ pub(super) fn classify_data(
             let detail = format!("{name}: {}", first_line(&message));
             failed(kind_of_exception(name, &message)).with_detail(detail)
         }
-        // The name of the file is all these two say.
+        // The path is all these two say.
         HdfsError::FileNotFound(_) => failed(ErrorKind::NotFound),
         HdfsError::IsADirectoryError(_) => failed(ErrorKind::IsADirectory),
         HdfsError::AlreadyExists(message) => {
-            failed(ErrorKind::AlreadyExists).with_detail(first_line(&message))
+            let kind = kind_of_exception("FileAlreadyExistsException", &message);
+            failed(kind).with_detail(first_line(&message))
         }
         HdfsError::InvalidPath(message) => {
             failed(ErrorKind::InvalidPath).with_detail(first_line(&message))
@@ -86,7 +87,7 @@ fn kind_of_exception(name: &str, message: &str) -> ErrorKind {
         // Both are reported as a missing file.
         "FileNotFoundException" if message.contains("not a file") => ErrorKind::IsADirectory,
         "FileNotFoundException" => ErrorKind::NotFound,
-        "FileAlreadyExistsException" if message.contains("is a directory") => {
+        "FileAlreadyExistsException" if message.contains("as a directory") => {
             ErrorKind::IsADirectory
         }
         "FileAlreadyExistsException" | "AlreadyBeingCreatedException" => ErrorKind::AlreadyExists,
