@@ -3,10 +3,15 @@
 
 mod batch;
 mod local;
+mod remote;
 mod wake;
 
 pub use batch::{Batch, Control, NO_TIMESTAMP, batch_rows};
 pub use local::{LocalReceiver, LocalSender, Message, local_channel};
+pub use remote::{
+    DataFrame, Network, NetworkError, NetworkSettings, NetworkStatistics, RemoteMessage,
+    RemoteReceiver, RemoteSender,
+};
 pub use wake::{Wake, Waker};
 
 use flott_model::{EdgeId, ExecutionAttemptId};
