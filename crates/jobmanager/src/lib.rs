@@ -1,1 +1,28 @@
-//! (in construction)
+//! The shell around `coordination`: a Dispatcher that takes jobs, a JobMaster per job, a
+//! ResourceManager over a driver, and the connections of agents and workers.
+//!
+//! No decisions here: shells turn what happens into events and do what the cores say.
+
+mod connections;
+mod deployment;
+mod dispatcher;
+mod driver;
+mod embedded;
+mod job_master;
+mod launch;
+mod resource_manager;
+mod server;
+mod settings;
+mod snapshot;
+mod timers;
+mod view;
+
+pub use connections::Connections;
+pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
+pub use driver::{DriverContext, DriverEvent, ResourceDriver};
+pub use embedded::{EmbeddedDriver, WorkerFactory};
+pub use server::serve;
+pub use settings::{DispatcherSettings, JobOptions};
+pub use snapshot::{
+    ExecutorSnapshot, FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis, VertexSnapshot,
+};

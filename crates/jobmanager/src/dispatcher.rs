@@ -1,0 +1,263 @@
+//! The entrance: takes jobs, runs a JobMaster for each, and shows where they stand.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use flott_coordination::job::JobCore;
+use flott_model::{GraphError, JobGraph, JobId};
+use flott_protocol::message::JobBundle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+use crate::connections::Connections;
+use crate::driver::{DriverContext, ResourceDriver};
+use crate::job_master::{self, JobInput, JobMaster};
+use crate::launch::WorkerLaunch;
+use crate::resource_manager::{self, ResourceInput};
+use crate::settings::DispatcherSettings;
+use crate::snapshot::{ExecutorSnapshot, JobSnapshot};
+use crate::view::JobView;
+
+/// Messages that may wait for a shell before their senders have to.
+const INBOX_CAPACITY: usize = 1024;
+/// How long the end of the JobManager waits for its tasks.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Starts JobManagers.
+#[derive(Debug)]
+pub struct Dispatcher;
+
+/// A running JobManager.
+#[derive(Debug, Clone)]
+pub struct DispatcherHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: Arc<DispatcherSettings>,
+    connections: Connections,
+    resource_manager: mpsc::Sender<ResourceInput>,
+    // Held for look-ups and inserts, never across an await.
+    jobs: Mutex<BTreeMap<JobId, JobEntry>>,
+    tasks: TaskTracker,
+}
+
+#[derive(Debug)]
+struct JobEntry {
+    snapshot: watch::Receiver<JobSnapshot>,
+    inbox: mpsc::Sender<JobInput>,
+    fingerprint: u64,
+}
+
+/// A job that was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// Its graph cannot be run.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Its configuration cannot be used.
+    #[error("the job's configuration is not usable: {0}")]
+    Configuration(String),
+    /// Another job has the id.
+    #[error(
+        "execute() number {index} was submitted before with another job graph; what main() builds \
+         must not change between its runs"
+    )]
+    OtherGraph {
+        /// Which `execute()` of the program.
+        index: u32,
+    },
+    /// No jobs are taken any more.
+    #[error("the cluster is shutting down")]
+    ShuttingDown,
+}
+
+impl Dispatcher {
+    /// Starts a JobManager in the current tokio runtime.
+    pub fn start(
+        settings: DispatcherSettings,
+        mut driver: Box<dyn ResourceDriver>,
+    ) -> DispatcherHandle {
+        let settings = Arc::new(settings);
+        let (resource_manager, inbox) = mpsc::channel(INBOX_CAPACITY);
+        let (events, driver_events) = mpsc::channel(INBOX_CAPACITY);
+        let connections = Connections::new(resource_manager.clone());
+        driver.start(DriverContext {
+            events,
+            connections: connections.clone(),
+        });
+        let tasks = TaskTracker::new();
+        let shell = resource_manager::run(Arc::clone(&settings), driver, inbox, driver_events);
+        tasks.spawn(shell);
+        let jobs = Mutex::default();
+        let shared = Shared {
+            settings,
+            connections,
+            resource_manager,
+            jobs,
+            tasks,
+        };
+        DispatcherHandle {
+            shared: Arc::new(shared),
+        }
+    }
+}
+
+impl DispatcherHandle {
+    /// Submits a job. One that was submitted before (the same `execute()` of the same cluster,
+    /// run again after a failure of its driver) is not run twice.
+    pub async fn submit(&self, graph: JobGraph, bundle: JobBundle) -> Result<JobId, SubmitError> {
+        graph.validate()?;
+        let settings = &self.shared.settings;
+        let id = JobId::derive(&settings.cluster_id, graph.execute_index);
+        let fingerprint = graph.fingerprint();
+        let job_settings = settings
+            .job_settings(id, &graph)
+            .map_err(SubmitError::Configuration)?;
+        let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));
+        let view = JobView::new(id, Arc::clone(&graph), Arc::clone(&bundle));
+        let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
+        match self.jobs_map().entry(id) {
+            Entry::Occupied(known) if known.get().fingerprint == fingerprint => return Ok(id),
+            Entry::Occupied(_) => {
+                return Err(SubmitError::OtherGraph {
+                    index: graph.execute_index,
+                });
+            }
+            Entry::Vacant(free) => {
+                let snapshot = view.subscribe();
+                free.insert(JobEntry {
+                    snapshot,
+                    inbox: inbox.clone(),
+                    fingerprint,
+                });
+            }
+        }
+        tracing::info!(job = %id, name = graph.name, "job submitted");
+        let (outputs, resources) = mpsc::unbounded_channel();
+        let added = ResourceInput::AddJob { job: id, outputs };
+        let sent = self.shared.resource_manager.send(added).await;
+        sent.map_err(|_| SubmitError::ShuttingDown)?;
+        self.shared.connections.add_job(id, inbox);
+        let master = JobMaster {
+            id,
+            core: JobCore::new(job_settings, &graph),
+            view,
+            launch: WorkerLaunch {
+                job: id,
+                settings: Arc::clone(settings),
+                graph,
+                bundle,
+            },
+            resource_manager: self.shared.resource_manager.clone(),
+        };
+        let shared = Arc::clone(&self.shared);
+        self.shared.tasks.spawn(async move {
+            job_master::run(master, inputs, resources).await;
+            shared.connections.remove_job(id);
+            // At the end of the JobManager nobody listens any more.
+            let _ = shared
+                .resource_manager
+                .send(ResourceInput::RemoveJob { job: id })
+                .await;
+        });
+        Ok(id)
+    }
+
+    /// Asks a job to end; without effect on one that has ended. Whether there is such a job.
+    pub async fn cancel(&self, job: JobId) -> bool {
+        let inbox = self.jobs_map().get(&job).map(|entry| entry.inbox.clone());
+        let Some(inbox) = inbox else { return false };
+        // A closed inbox is that of a job that has ended.
+        let _ = inbox.send(JobInput::Cancel).await;
+        true
+    }
+
+    /// A job as it is now.
+    pub fn job(&self, job: JobId) -> Option<JobSnapshot> {
+        self.jobs_map()
+            .get(&job)
+            .map(|entry| entry.snapshot.borrow().clone())
+    }
+
+    /// All jobs, also those that have ended, by id.
+    pub fn jobs(&self) -> Vec<JobSnapshot> {
+        self.jobs_map()
+            .values()
+            .map(|entry| entry.snapshot.borrow().clone())
+            .collect()
+    }
+
+    /// Follows a job.
+    pub fn watch(&self, job: JobId) -> Option<watch::Receiver<JobSnapshot>> {
+        self.jobs_map()
+            .get(&job)
+            .map(|entry| entry.snapshot.clone())
+    }
+
+    /// Waits until a job has ended (or was suspended with its JobManager).
+    pub async fn wait(&self, job: JobId) -> Option<JobSnapshot> {
+        let mut snapshot = self.watch(job)?;
+        // An error means that its JobMaster is gone: the last snapshot is all there will be.
+        let _ = snapshot.wait_for(|job| job.status.is_terminal()).await;
+        let last = snapshot.borrow().clone();
+        Some(last)
+    }
+
+    /// The registered task executors.
+    pub async fn executors(&self) -> Vec<ExecutorSnapshot> {
+        let (answer, executors) = oneshot::channel();
+        let asked = self
+            .shared
+            .resource_manager
+            .send(ResourceInput::Executors(answer))
+            .await;
+        if asked.is_err() {
+            return Vec::new(); // Shut down: there are none.
+        }
+        executors.await.unwrap_or_default()
+    }
+
+    /// Where connections of agents and workers are handed over.
+    pub fn connections(&self) -> &Connections {
+        &self.shared.connections
+    }
+
+    /// What it was started with.
+    pub fn settings(&self) -> &DispatcherSettings {
+        &self.shared.settings
+    }
+
+    /// Ends the JobManager: jobs that run are suspended, executors stopped, containers given back.
+    pub async fn shutdown(&self) {
+        let inboxes: Vec<_> = self
+            .jobs_map()
+            .values()
+            .map(|entry| entry.inbox.clone())
+            .collect();
+        for inbox in inboxes {
+            // A closed inbox is that of a job that has ended.
+            let _ = inbox.send(JobInput::Suspend).await;
+        }
+        let _ = self
+            .shared
+            .resource_manager
+            .send(ResourceInput::ShutDown)
+            .await;
+        self.shared.tasks.close();
+        let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, self.shared.tasks.wait()).await;
+        if ended.is_err() {
+            tracing::warn!("the JobManager's tasks did not end within {SHUTDOWN_TIMEOUT:?}");
+        }
+    }
+
+    fn jobs_map(&self) -> MutexGuard<'_, BTreeMap<JobId, JobEntry>> {
+        self.shared
+            .jobs
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

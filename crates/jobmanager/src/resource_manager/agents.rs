@@ -1,0 +1,154 @@
+//! The connections of the task executors: what they offer, use, and can be told.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use flott_coordination::Timestamp;
+use flott_coordination::resource::ResourceCore;
+use flott_model::ContainerId;
+use flott_protocol::message::{AgentCommand, MemoryUse, RegisterAgent, StopAgent, agent_command};
+use tokio::sync::mpsc;
+
+use crate::connections::ConnectionId;
+use crate::snapshot::ExecutorSnapshot;
+
+/// A registered task executor.
+#[derive(Debug)]
+pub(super) struct Agent {
+    connection: ConnectionId,
+    /// `None` while the connection is lost.
+    commands: Option<mpsc::Sender<AgentCommand>>,
+    register: RegisterAgent,
+    memory: MemoryUse,
+    last_heard: Timestamp,
+}
+
+impl Agent {
+    pub(super) fn new(
+        connection: ConnectionId,
+        register: RegisterAgent,
+        commands: mpsc::Sender<AgentCommand>,
+        now: Timestamp,
+    ) -> Self {
+        let memory = MemoryUse::default();
+        Self {
+            connection,
+            commands: Some(commands),
+            register,
+            memory,
+            last_heard: now,
+        }
+    }
+}
+
+/// The registered task executors, by container.
+#[derive(Debug, Default)]
+pub(super) struct Agents(BTreeMap<ContainerId, Agent>);
+
+impl Agents {
+    /// Adds an agent, or replaces its connection; whether it is new.
+    pub(super) fn insert(&mut self, container: &ContainerId, agent: Agent) -> bool {
+        self.0.insert(container.clone(), agent).is_none()
+    }
+
+    pub(super) fn remove(&mut self, container: &ContainerId) {
+        self.0.remove(container);
+    }
+
+    /// Notes the end of a connection; whether it was the agent's present one.
+    pub(super) fn disconnect(&mut self, container: &ContainerId, connection: ConnectionId) -> bool {
+        let agent = self
+            .0
+            .get_mut(container)
+            .filter(|agent| agent.connection == connection);
+        agent.map(|agent| agent.commands = None).is_some()
+    }
+
+    pub(super) fn is_disconnected(&self, container: &ContainerId, was: ConnectionId) -> bool {
+        let agent = self
+            .0
+            .get(container)
+            .filter(|agent| agent.connection == was);
+        agent.is_some_and(|agent| agent.commands.is_none())
+    }
+
+    /// Notes a sign of life; whether it came on the agent's present connection.
+    pub(super) fn heard(
+        &mut self,
+        container: &ContainerId,
+        connection: ConnectionId,
+        now: Timestamp,
+    ) -> bool {
+        let agent = self
+            .0
+            .get_mut(container)
+            .filter(|agent| agent.connection == connection);
+        agent.map(|agent| agent.last_heard = now).is_some()
+    }
+
+    pub(super) fn set_memory(&mut self, container: &ContainerId, memory: MemoryUse) {
+        if let Some(agent) = self.0.get_mut(container) {
+            agent.memory = memory;
+        }
+    }
+
+    pub(super) fn silent(&self, now: Timestamp, timeout: Duration) -> Vec<ContainerId> {
+        let silent = self
+            .0
+            .iter()
+            .filter(|(_, agent)| now - agent.last_heard > timeout);
+        silent.map(|(container, _)| container.clone()).collect()
+    }
+
+    /// Sends a command, or says why the agent cannot be told.
+    pub(super) fn tell(
+        &mut self,
+        container: &ContainerId,
+        kind: agent_command::Kind,
+    ) -> Result<(), &'static str> {
+        let agent = self.0.get_mut(container).ok_or("is gone")?;
+        let commands = agent.commands.as_ref().ok_or("is not connected")?;
+        commands
+            .try_send(AgentCommand { kind: Some(kind) })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => "does not take its commands",
+                mpsc::error::TrySendError::Closed(_) => "is not connected",
+            })
+    }
+
+    /// Tells an agent to end, and forgets it.
+    pub(super) fn stop(&mut self, container: &ContainerId, reason: &str) {
+        let kind = agent_command::Kind::Stop(StopAgent {
+            reason: reason.to_owned(),
+        });
+        // If it cannot be told, the release of its container ends it.
+        let _ = self.tell(container, kind);
+        self.remove(container);
+    }
+
+    pub(super) fn stop_all(&mut self, reason: &str) {
+        let containers: Vec<ContainerId> = self.0.keys().cloned().collect();
+        for container in containers {
+            self.stop(&container, reason);
+        }
+    }
+
+    pub(super) fn snapshot(&self, core: &ResourceCore, now: Timestamp) -> Vec<ExecutorSnapshot> {
+        let free = |container: &ContainerId| {
+            let view = core.containers().find(|view| view.container == container);
+            view.map_or(0, |view| {
+                view.slots.iter().filter(|slot| slot.is_none()).count()
+            })
+        };
+        let agents = self.0.iter().map(|(container, agent)| ExecutorSnapshot {
+            container: container.0.clone(),
+            host: agent.register.host.clone(),
+            slots: agent.register.slots,
+            free_slots: u32::try_from(free(container)).unwrap_or(u32::MAX),
+            memory_bytes: agent.register.memory_bytes,
+            memory: agent.memory,
+            silent_ms: u64::try_from((now - agent.last_heard).as_millis()).unwrap_or(u64::MAX),
+        });
+        agents.collect()
+    }
+}
