@@ -21,7 +21,7 @@ pub struct TestHadoop {
     hdfs: WebHdfs,
     yarn: ResourceManager,
     /// Ends this cluster when our end of its pipe closes; absent for a cluster that is not ours.
-    _keeper: Option<Child>,
+    keeper: Option<Child>,
 }
 
 static CLUSTER: OnceLock<TestHadoop> = OnceLock::new();
@@ -92,6 +92,16 @@ impl Drop for KilledDaemon<'_> {
     }
 }
 
+impl Drop for TestHadoop {
+    fn drop(&mut self) {
+        if let Some(mut keeper) = self.keeper.take() {
+            // The end of its input is its order to clean up; a failure would leave a directory in /tmp behind, no more.
+            drop(keeper.stdin.take());
+            let _ = keeper.wait();
+        }
+    }
+}
+
 impl TestHadoop {
     /// For tests that leave the cluster as it is; they run side by side.
     pub fn shared() -> Result<Shared> {
@@ -109,6 +119,22 @@ impl TestHadoop {
             hadoop: cluster()?,
             _disturbing: disturbing,
         })
+    }
+
+    /// A cluster for one test, started with options of dev-hadoop.sh, for instance `--conf` and `key=value`. It is removed
+    /// when the value goes or the process ends.
+    pub fn start_own(options: &[&str]) -> Result<Self> {
+        let directory = tempfile::Builder::new()
+            .prefix("flott-test-hadoop-")
+            .tempdir()
+            .context("making a directory for the cluster")?
+            .keep();
+        // Before the start, so that a start which is interrupted is cleaned up too.
+        let keeper = spawnkeeper(&directory)?;
+        let mut arguments = vec!["start"];
+        arguments.extend(options);
+        run_script(&arguments, &directory)?;
+        Self::attach(directory, Some(keeper))
     }
 
     /// What HADOOP_CONF_DIR is set to for a client of this cluster.
@@ -164,7 +190,7 @@ impl TestHadoop {
             yarn: ResourceManager::new(&resource_manager, &user)?,
             directory,
             user,
-            _keeper: keeper,
+            keeper,
         })
     }
 }
@@ -178,25 +204,13 @@ fn cluster() -> Result<&'static TestHadoop> {
     }
     let started = match std::env::var_os("FLOTT_TEST_HADOOP") {
         Some(directory) => TestHadoop::attach(directory.into(), None),
-        None => start_own(),
+        None => TestHadoop::start_own(&[]),
     };
     Ok(CLUSTER.get_or_init(|| started.expect("the development Hadoop is needed by every test")))
 }
 
-fn start_own() -> Result<TestHadoop> {
-    let directory = tempfile::Builder::new()
-        .prefix("flott-test-hadoop-")
-        .tempdir()
-        .context("making a directory for the cluster")?
-        .keep();
-    // Before the start, so that a start which is interrupted is cleaned up too.
-    let keeper = spawn_keeper(&directory)?;
-    run_script(&["start"], &directory)?;
-    TestHadoop::attach(directory, Some(keeper))
-}
-
 /// A process that waits for our end, which closes its standard input, and then removes the cluster.
-fn spawn_keeper(directory: &Path) -> Result<Child> {
+fn spawnkeeper(directory: &Path) -> Result<Child> {
     Command::new("sh")
         .args(["-c", "read -r _ || exec \"$0\" clean --dir \"$1\""])
         .arg(script())

@@ -128,3 +128,13 @@ fn a_killed_node_returns() -> Result<()> {
     assert_eq!(running()?, before, "the same nodes on the same ports");
     Ok(())
 }
+
+#[test]
+fn a_cluster_may_ignore_who_the_user_is() -> Result<()> {
+    let filters = "hadoop.http.filter.initializers=\
+        org.apache.hadoop.security.HttpCrossOriginFilterInitializer,org.apache.hadoop.http.lib.StaticUserWebFilter";
+    let hadoop = TestHadoop::start_own(&["--conf", filters])?;
+    let id = hadoop.yarn().submit_shell("true", 64)?;
+    assert_eq!(hadoop.yarn().application(&id)?.user, "dr.who");
+    Ok(())
+}

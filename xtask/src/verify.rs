@@ -1,5 +1,7 @@
 //! The gate, and the repairs that need no thought.
 
+use std::process::Stdio;
+
 use anyhow::Result;
 
 use crate::tidy;
@@ -22,7 +24,23 @@ pub(crate) fn verify() -> Result<()> {
     run(cargo()
         .env("RUSTDOCFLAGS", "-D warnings")
         .args(["doc", "--workspace", "--no-deps"]))?;
-    tidy::tidy()
+    tidy::tidy()?;
+    deny()
+}
+
+/// Licences, sources and banned packages; the tool is no part of the toolchain and takes minutes to build.
+fn deny() -> Result<()> {
+    let installed = cargo()
+        .args(["deny", "--version"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !installed {
+        println!("skipped: cargo deny is not installed (cargo install cargo-deny)");
+        return Ok(());
+    }
+    run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
 }
 
 pub(crate) fn fix() -> Result<()> {
