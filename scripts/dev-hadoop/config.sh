@@ -62,6 +62,9 @@ yarn_properties() {
   property yarn.resourcemanager.work-preserving-recovery.scheduling-wait-ms 3000
   property yarn.resourcemanager.store.class org.apache.hadoop.yarn.server.resourcemanager.recovery.FileSystemRMStateStore
   property yarn.resourcemanager.fs.state-store.uri "file://$dir/data/rm-state"
+  # By default in a directory of /tmp that all clusters would share.
+  property yarn.node-attribute.fs-store.root-dir "file://$dir/data/node-attributes"
+  property yarn.node-labels.fs-store.root-dir "file://$dir/data/node-labels"
   property yarn.resourcemanager.am.max-attempts 4
   property yarn.resourcemanager.am.global.max-attempts 4
   property yarn.resourcemanager.nodemanagers.heartbeat-interval-ms 1000
@@ -166,7 +169,7 @@ K
 
 write_configuration() {
   local i
-  mkdir -p "$dir/conf" "$dir/daemons/rm" "$dir/data"
+  mkdir -p "$dir/conf" "$dir/daemons/rm" "$dir/data/tmp"
   core_properties | site "$dir/conf/core-site.xml"
   hdfs_properties | site "$dir/conf/hdfs-site.xml"
   { yarn_properties; extra_properties yarn; } | site "$dir/conf/yarn-site.xml"

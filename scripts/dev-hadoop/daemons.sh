@@ -64,7 +64,7 @@ java_options() { # HEAP_MIB
 
 java_command() { # HEAP_MIB CLASS_PATH
   mapfile -t command < <(java_options "$1")
-  command=(java "${command[@]}" "-Dflott.dev-hadoop=$dir:$name" -cp "$2")
+  command=(java "${command[@]}" "-Dflott.dev-hadoop=$dir:$name" "-Djava.io.tmpdir=$dir/data/tmp" -cp "$2")
 }
 
 # Sets `command` to what runs the daemon $name.
