@@ -1,0 +1,251 @@
+//! The option table: every key the product reads. Adding an option is adding one entry here.
+
+use std::time::Duration;
+
+use crate::memory_size::MemorySize;
+use crate::option::{ConfigOption, OptionInfo, PrefixOption};
+use crate::port_range::PortRange;
+use crate::value::{Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode};
+
+/// Defines the constants, and the sections of the reference in the same order.
+macro_rules! options {
+    ($($title:literal { $($name:ident: $type:ty = $key:literal, $doc:literal $(, $with:ident($argument:expr))*;)* })*) => {
+        $($(
+            #[doc = concat!("`", $key, "`: ", $doc)]
+            pub const $name: ConfigOption<$type> =
+                ConfigOption::<$type>::new($key, $doc)$(.$with($argument))*;
+        )*)*
+
+        /// The sections of the reference with their options.
+        pub(crate) static SECTIONS: &[(&str, &[OptionInfo])] =
+            &[$(($title, &[$(*$name.info()),*])),*];
+    };
+}
+
+options! {
+    "Job" {
+        PARALLELISM_DEFAULT: u32 = "parallelism.default",
+            "Subtasks of each operator that sets no parallelism of its own.",
+            or("1"), at_least(1);
+        PIPELINE_NAME: Option<String> = "pipeline.name",
+            "Name of the job; else the program's.";
+        PIPELINE_MAX_PARALLELISM: i32 = "pipeline.max-parallelism",
+            "Number of key groups, which bounds every later parallelism; -1 derives it from the parallelism.",
+            or("-1"), at_least(-1);
+        PIPELINE_OPERATOR_CHAINING_ENABLED: bool = "pipeline.operator-chaining.enabled",
+            "Whether neighbouring operators are fused into one task.",
+            or("true"), deprecated(&["pipeline.operator-chaining"]);
+        EXECUTION_RUNTIME_MODE: RuntimeExecutionMode = "execution.runtime-mode",
+            "Whether the job runs continuously or in stages over bounded input.",
+            or("STREAMING");
+        EXECUTION_BUFFER_TIMEOUT_ENABLED: bool = "execution.buffer-timeout.enabled",
+            "Whether buffers that are not full are sent after a time.",
+            or("true");
+        EXECUTION_BUFFER_TIMEOUT: Duration = "execution.buffer-timeout.interval",
+            "The longest time that records wait in a buffer that is not full; 0 sends each at once.",
+            or("100 ms"), deprecated(&["execution.buffer-timeout"]);
+        EXECUTION_ATTACHED: bool = "execution.attached",
+            "Whether the client waits for the job's end.",
+            or("false");
+        EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT: bool = "execution.shutdown-on-attached-exit",
+            "Whether the cluster ends when an attached client is interrupted.",
+            or("false");
+    }
+    "Failures" {
+        RESTART_STRATEGY_TYPE: RestartStrategyType = "restart-strategy.type",
+            "What happens after a failure: `none` fails the job, `fixed-delay` starts it again.",
+            or("none"), deprecated(&["restart-strategy"]);
+        RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts",
+            "Number of restarts before the job fails.",
+            or("1");
+        RESTART_STRATEGY_FIXED_DELAY_DELAY: Duration = "restart-strategy.fixed-delay.delay",
+            "Pause before each restart.",
+            or("1 s");
+        HEARTBEAT_INTERVAL: Duration = "heartbeat.interval",
+            "Time between two signs of life of a process.",
+            or("2 s"), deviation("Flink: 10 s. It must be well below the timeout, which is shorter here.");
+        HEARTBEAT_TIMEOUT: Duration = "heartbeat.timeout",
+            "Silence after which a process counts as lost. The end of a process is noticed at once; this is for lost hosts and networks.",
+            or("10 s"), deviation("Flink: 50 s. There are no garbage collection pauses to wait for.");
+        FLOTT_JOBMANAGER_LOST_TIMEOUT: Duration = "flott.jobmanager.lost-timeout",
+            "Time that a task executor waits for a JobManager to come back before it ends.",
+            or("5 min"), deviation("not in Flink.");
+        HIGH_AVAILABILITY_TYPE: HighAvailabilityType = "high-availability.type",
+            "How a master's successor finds running jobs.",
+            or("NONE"), deprecated(&["high-availability", "recovery.mode"]),
+            deviation("other types are refused, because they do not exist yet.");
+    }
+    "Memory and slots" {
+        JOBMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "jobmanager.memory.process.size",
+            "Memory of the JobManager's container.",
+            or("256 mb"), deviation("Flink has no default and its example says 1600m; ours is no JVM.");
+        TASKMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "taskmanager.memory.process.size",
+            "Memory of a task executor's container.",
+            or("512 mb"), deviation("Flink has no default and its example says 1728m; ours is no JVM.");
+        TASKMANAGER_NUMBER_OF_TASK_SLOTS: u32 = "taskmanager.numberOfTaskSlots",
+            "Slots of a task executor: how many parallel pipelines it runs.",
+            or("1"), at_least(1);
+        TASKMANAGER_MEMORY_NETWORK_MIN: MemorySize = "taskmanager.memory.network.min",
+            "Least memory for network buffers.",
+            or("64 mb"), deprecated(&["taskmanager.network.memory.min"]);
+        TASKMANAGER_MEMORY_NETWORK_MAX: MemorySize = "taskmanager.memory.network.max",
+            "Most memory for network buffers.",
+            or("1 gb"), deprecated(&["taskmanager.network.memory.max"]),
+            deviation("Flink: no limit. More than this is not used.");
+        TASKMANAGER_MEMORY_NETWORK_FRACTION: Fraction = "taskmanager.memory.network.fraction",
+            "Share of the process memory for network buffers, between the least and the most.",
+            or("0.1"), deprecated(&["taskmanager.network.memory.fraction"]);
+        TASKMANAGER_MEMORY_MANAGED_SIZE: Option<MemorySize> = "taskmanager.memory.managed.size",
+            "Memory for state, sorting and hashing; else the fraction counts.",
+            deprecated(&["taskmanager.memory.size"]);
+        TASKMANAGER_MEMORY_MANAGED_FRACTION: Fraction = "taskmanager.memory.managed.fraction",
+            "Share of the process memory for state, sorting and hashing.",
+            or("0.4");
+        IO_TMP_DIRS: Option<String> = "io.tmp.dirs",
+            "Directories for temporary files, separated by commas or colons; else YARN's local directories, else the system's.",
+            deprecated(&["taskmanager.tmp.dirs"]),
+            deviation("Flink: `/tmp`, replaced on YARN.");
+        SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout",
+            "How long a job waits for its slots before it fails.",
+            or("5 min");
+        SLOT_IDLE_TIMEOUT: Duration = "slot.idle.timeout",
+            "Time after which a job gives back a slot that it does not use.",
+            or("50 s");
+        RESOURCEMANAGER_TASKMANAGER_TIMEOUT: Duration = "resourcemanager.taskmanager-timeout",
+            "Time after which an idle task executor is released.",
+            or("30 s"), deprecated(&["slotmanager.taskmanager-timeout"]);
+    }
+    "Addresses" {
+        JOBMANAGER_RPC_ADDRESS: Option<String> = "jobmanager.rpc.address",
+            "Host of the JobManager where no resource manager tells it.";
+        JOBMANAGER_RPC_PORT: u16 = "jobmanager.rpc.port",
+            "Port of the JobManager where no resource manager tells it.",
+            or("6123");
+        REST_ADDRESS: Option<String> = "rest.address",
+            "Host that clients use for the REST interface.",
+            fallback(&["jobmanager.rpc.address"]);
+        REST_PORT: u16 = "rest.port",
+            "Port that clients use for the REST interface.",
+            or("8081"), deprecated(&["web.port"]);
+        REST_BIND_PORT: PortRange = "rest.bind-port",
+            "Ports on which the REST interface may listen. On YARN a free one is chosen unless this is set.",
+            or("8081"), fallback(&["rest.port"]), deprecated(&["jobmanager.web.port"]);
+        TASKMANAGER_DATA_PORT: PortRange = "taskmanager.data.port",
+            "Ports on which task executors may exchange data; 0 chooses a free one.",
+            or("0"), deviation("Flink takes a single port only.");
+    }
+    "YARN" {
+        YARN_APPLICATION_NAME: Option<String> = "yarn.application.name",
+            "Name of the application; else one that says what it runs.";
+        YARN_APPLICATION_QUEUE: Option<String> = "yarn.application.queue",
+            "Queue; else YARN's default.";
+        YARN_APPLICATION_TYPE: Option<String> = "yarn.application.type",
+            "Type shown by YARN; else Flott's.";
+        YARN_TAGS: Option<String> = "yarn.tags",
+            "Tags of the application, separated by commas.";
+        YARN_APPLICATION_PRIORITY: i32 = "yarn.application.priority",
+            "Priority in the queue; -1 leaves it to YARN.",
+            or("-1"), at_least(-1);
+        YARN_APPLICATION_NODE_LABEL: Option<String> = "yarn.application.node-label",
+            "Label of the nodes on which the application may run.";
+        YARN_APPMASTER_VCORES: u32 = "yarn.appmaster.vcores",
+            "Virtual cores of the JobManager's container.",
+            or("1"), at_least(1);
+        YARN_CONTAINERS_VCORES: i32 = "yarn.containers.vcores",
+            "Virtual cores of a task executor's container; -1 is one for each slot.",
+            or("-1"), at_least(-1);
+        YARN_APPLICATION_ATTEMPTS: Option<u32> = "yarn.application-attempts",
+            "How often YARN starts the JobManager, the first time included; else once without high availability.",
+            at_least(1);
+        YARN_APPLICATION_ATTEMPT_FAILURES_VALIDITY_INTERVAL: i32 =
+            "yarn.application-attempt-failures-validity-interval",
+            "Milliseconds after which a failure of the JobManager is no longer counted; -1 counts all of them.",
+            or("10000"), at_least(-1);
+        YARN_APPLICATION_MASTER_PORT: PortRange = "yarn.application-master.port",
+            "Ports on which the JobManager may listen; 0 chooses a free one.",
+            or("0");
+        YARN_HEARTBEAT_INTERVAL: u32 = "yarn.heartbeat.interval",
+            "Seconds between two calls to the ResourceManager.",
+            or("5"), at_least(1), deprecated(&["yarn.heartbeat-delay"]);
+        YARN_HEARTBEAT_CONTAINER_REQUEST_INTERVAL: Duration =
+            "yarn.heartbeat.container-request-interval",
+            "Time between two calls to the ResourceManager while containers are asked for.",
+            or("500 ms");
+        YARN_MAXIMUM_FAILED_CONTAINERS: i32 = "yarn.maximum-failed-containers",
+            "Failed containers after which the application gives up; -1 never does.",
+            or("20"), at_least(-1),
+            deviation("Flink dropped this key; without it a program that cannot start would ask for containers for ever.");
+        YARN_STAGING_DIRECTORY: Option<String> = "yarn.staging-directory",
+            "Directory for the application's files; else `.flott` in the user's home on the default file system.",
+            deviation("Flink: `.flink` in the home directory.");
+        YARN_SHIP_FILES: Option<Vec<String>> = "yarn.ship-files",
+            "Files and directories that every container gets, separated by semicolons.",
+            deprecated(&["yarn.ship-directories"]);
+        YARN_FILE_REPLICATION: i32 = "yarn.file-replication",
+            "Copies of the application's files; -1 leaves it to the file system.",
+            or("-1"), at_least(-1);
+    }
+    "Logging" {
+        FLOTT_LOG_LEVEL: String = "flott.log.level",
+            "Least level that is logged: error, warn, info, debug or trace; single modules as in `info,flott_network=debug`.",
+            or("info"), deviation("Flink reads a Log4j file instead.");
+    }
+}
+
+/// Environment variables of the JobManager's container.
+pub const CONTAINERIZED_MASTER_ENV: PrefixOption = PrefixOption {
+    prefix: "containerized.master.env.",
+    doc: "Environment variables of the JobManager's container.",
+};
+
+/// Environment variables of the task executors' containers.
+pub const CONTAINERIZED_TASKMANAGER_ENV: PrefixOption = PrefixOption {
+    prefix: "containerized.taskmanager.env.",
+    doc: "Environment variables of the task executors' containers.",
+};
+
+/// Every family of keys.
+pub(crate) static PREFIXES: &[PrefixOption] =
+    &[CONTAINERIZED_MASTER_ENV, CONTAINERIZED_TASKMANAGER_ENV];
+
+/// Every option of the table, in the order of the reference.
+pub fn all() -> impl Iterator<Item = &'static OptionInfo> {
+    SECTIONS.iter().flat_map(|(_, options)| options.iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_unique_and_options_documented() {
+        let mut seen = BTreeSet::new();
+        for info in all() {
+            for key in std::iter::once(&info.key).chain(info.deprecated) {
+                assert!(seen.insert(*key), "{key} twice");
+            }
+            assert!(info.doc.ends_with('.'), "{}", info.key);
+        }
+    }
+
+    /// What `Configuration::get` relies on.
+    #[test]
+    fn defaults_are_valid_and_fallbacks_compatible() {
+        for info in all() {
+            match info.default {
+                Some(default) => assert_eq!(info.check(default), Ok(()), "{}", info.key),
+                None => assert!(info.optional, "{} needs a default", info.key),
+            }
+            for key in info.fallback {
+                let other = all()
+                    .find(|other| other.key == *key)
+                    .expect("a known option");
+                let pairs = (other.type_name, info.type_name);
+                let compatible = pairs.0 == pairs.1 || pairs == ("Port", "Ports");
+                assert!(compatible, "{} cannot stand in for {}", key, info.key);
+            }
+        }
+    }
+}
