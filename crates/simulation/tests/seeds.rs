@@ -6,7 +6,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use flott_simulation::{Trace, simulate};
 
 /// Seeds that failed once; each with what it found.
-const REGRESSIONS: &[(u64, &str)] = &[];
+const REGRESSIONS: &[(u64, &str)] = &[
+    (53, "a launch that comes twice is not a second launch"),
+    (
+        98,
+        "a container that ended before its allocation was told was not asked for again",
+    ),
+    (
+        601,
+        "a commit spent its tries while a lost agent was still believed to be there",
+    ),
+    (744, "the same as 98, with one job"),
+];
 
 #[test]
 fn any_seed_ends_well() {

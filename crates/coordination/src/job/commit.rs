@@ -195,3 +195,6 @@ fn next_in_turn<T>(
     let next = candidates.iter().position(beyond).unwrap_or(0);
     (next < candidates.len()).then(|| candidates.swap_remove(next))
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,3 +118,6 @@ impl Plan {
             .unzip()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -320,3 +320,6 @@ impl JobCore {
         failure
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -252,3 +252,6 @@ fn no_reason() -> Failure {
         "the task failed, and its worker gave no reason",
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -160,10 +160,11 @@ impl ResourceCore {
         if self.containers.0.contains_key(&container) {
             return; // Doubled, or its agent was faster than the driver's word.
         }
-        if self.departed.contains(&container) {
-            return;
-        }
+        // The driver counts this one as delivered, so it must hear the rest again.
         self.outstanding = None;
+        if self.departed.contains(&container) {
+            return; // It ended before its allocation was told.
+        }
         if self.given_up.is_some() || self.containers.launched() >= self.needed_containers() {
             self.departed.insert(container.clone(), false);
             self.release(container, "surplus: nobody needs it any more");
@@ -435,3 +436,6 @@ impl ResourceCore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use flott_coordination::job::RestartStrategy;
 use flott_model::{Failure, JobStatus};
 
-use crate::plan::{HEALED, JobPlan};
+use crate::plan::JobPlan;
 use crate::record::JobRecord;
 use crate::world::World;
 
@@ -25,11 +25,11 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         let legal = match status {
             JobStatus::Finished => true,
             JobStatus::Canceled => record.cancel_requested,
-            JobStatus::Failed => failure.is_some_and(|failure| {
-                may_fail(plan, record, core.restarts(), failure)
-                    || (when <= HEALED + plan.settings.slot_request_timeout
-                        && failure.message.contains("slot.request.timeout"))
-            }),
+            // Never for want of slots: the world has been healthy for longer than any slot timeout
+            // lasts before the first one can fire.
+            JobStatus::Failed => {
+                failure.is_some_and(|failure| may_fail(plan, record, core.restarts(), failure))
+            }
             _ => false,
         };
         if !legal {
