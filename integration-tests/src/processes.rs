@@ -1,5 +1,7 @@
 //! The processes of YARN's containers on this machine: to measure them and to kill them.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -26,37 +28,55 @@ impl ContainerProcess {
     }
 }
 
-/// All processes whose container belongs to the application. YARN puts the container's id into their environment.
+/// All processes whose container belongs to the application. YARN puts the container's id into the environment of its
+/// first process; those it started belong to it too, whatever environment they were given.
 pub fn container_processes(application: &str) -> Result<Vec<ContainerProcess>> {
     let needle = format!("{}_", application.trim_start_matches("application"));
-    let mut found = Vec::new();
+    let mut parents = BTreeMap::new();
+    let mut containers = BTreeMap::new();
     for entry in std::fs::read_dir("/proc").context("listing /proc")? {
-        let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
-        else {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
             continue;
         };
         // A process may end while it is being looked at.
-        let Ok(environment) = std::fs::read(format!("/proc/{pid}/environ")) else {
-            continue;
-        };
-        let Some(container) = container_of(&environment).filter(|id| id.contains(&needle)) else {
+        if let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) {
+            parents.insert(pid, parent_of(&stat));
+        }
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        if let Some(container) = container_of(&environment) {
+            containers.insert(pid, container);
+        }
+    }
+    let mut found = Vec::new();
+    for pid in parents.keys() {
+        let ancestors =
+            std::iter::successors(Some(*pid), |pid| parents.get(pid).copied().flatten());
+        let container = ancestors
+            .take(parents.len())
+            .find_map(|pid| containers.get(&pid));
+        let Some(container) = container.filter(|id| id.contains(&needle)) else {
             continue;
         };
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let command = String::from_utf8_lossy(&command)
-            .replace('\0', " ")
-            .trim_end()
-            .to_owned();
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
         found.push(ContainerProcess {
-            pid,
-            container,
-            command,
+            pid: *pid,
+            container: container.clone(),
+            command: command.trim_end().to_owned(),
         });
     }
     Ok(found)
+}
+
+/// The fourth field; the second is a name in parentheses that may contain anything.
+fn parent_of(stat: &str) -> Option<i32> {
+    stat.rsplit_once(')')?
+        .1
+        .split_whitespace()
+        .nth(1)?
+        .parse()
+        .ok()
 }
 
 fn container_of(environment: &[u8]) -> Option<String> {
@@ -86,5 +106,6 @@ mod tests {
         assert_eq!(container_of(b"A=1\0"), None);
         assert_eq!(resident_kib("Name:\tx\nVmRSS:\t    1234 kB\n"), Some(1234));
         assert_eq!(resident_kib("Name:\tx\n"), None);
+        assert_eq!(parent_of("12 (a) b) S 7 12 12 0"), Some(7));
     }
 }

@@ -31,6 +31,19 @@ enum Chore {
     Tidy,
     /// Build what an administrator unpacks, in target/dist
     Dist,
+    /// Measure the distribution in target/dist
+    #[command(subcommand)]
+    Bench(Benchmark),
+}
+
+#[derive(Subcommand)]
+enum Benchmark {
+    /// How long a job takes to run on YARN, what it uploads, and the memory it takes there
+    Startup {
+        /// How often it is measured; medians are printed
+        #[arg(long, default_value_t = 5)]
+        runs: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -39,6 +52,7 @@ fn main() -> ExitCode {
         Chore::Fix => verify::fix(),
         Chore::Tidy => tidy::tidy(),
         Chore::Dist => dist::dist(),
+        Chore::Bench(Benchmark::Startup { runs }) => verify::bench_startup(runs),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,4 +1,4 @@
-//! The gate, and the repairs that need no thought.
+//! Chores that are a few calls of cargo: the gate, the repairs that need no thought, the benchmarks.
 
 use std::process::Stdio;
 
@@ -53,4 +53,18 @@ pub(crate) fn fix() -> Result<()> {
         "--allow-staged",
     ]))?;
     run(cargo().args(["fmt", "--all"]))
+}
+
+/// The program is where the harness is: it needs the development Hadoop and the tests' view of it.
+pub(crate) fn bench_startup(runs: u32) -> Result<()> {
+    run(cargo().args([
+        "run",
+        "--release",
+        "--package",
+        INTEGRATION,
+        "--bin",
+        "bench-startup",
+        "--",
+        &runs.to_string(),
+    ]))
 }
