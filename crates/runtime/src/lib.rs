@@ -1,1 +1,12 @@
-//! (in construction)
+//! Runs tasks: the scheduler, the ends of the exchange, the plan that turns a job graph and its
+//! factories into tasks, and the worker that obeys a JobMaster.
+
+pub mod exchange;
+mod pacer;
+pub mod plan;
+pub mod scheduler;
+mod source_task;
+pub mod worker;
+
+pub use pacer::BufferTimeout;
+pub use source_task::SourceTask;

@@ -1,0 +1,105 @@
+//! Where records go to.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use flott_filesystem::FileSystems;
+use flott_network::{Batch, Control};
+use flott_record::Record;
+
+use crate::{BatchSink, Committables, TaskError};
+
+/// The sink of one subtask. Never blocks: what waits for I/O runs beside it and wakes the task.
+pub trait SinkWriter<In>: Send {
+    /// Takes the rows and leaves the batch empty.
+    fn write(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError>;
+
+    /// Whether there is room for another batch; after `false` the task is woken when there is.
+    fn settle(&mut self) -> Result<bool, TaskError>;
+
+    /// Sends what is buffered on its way, so that readers see it soon.
+    fn flush(&mut self) -> Result<(), TaskError>;
+
+    /// No row follows: makes everything durable and gives what is to be committed when the job is
+    /// done. Called until it is ready.
+    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError>;
+}
+
+/// Makes the outputs of a finished job visible. Runs once per job, possibly again after a failure
+/// in the middle: committing what is committed already succeeds.
+pub type Committer = Arc<
+    dyn Fn(
+            Arc<FileSystems>,
+            Vec<Vec<u8>>,
+        ) -> Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>
+        + Send
+        + Sync,
+>;
+
+enum Phase {
+    Open,
+    Finishing,
+    Done,
+}
+
+/// A sink at the end of a chain.
+pub struct SinkOperator<W> {
+    writer: W,
+    operator: u32,
+    committables: Committables,
+    phase: Phase,
+}
+
+impl<W> SinkOperator<W> {
+    /// The writer as the operator at that position of the program's graph.
+    pub fn new(writer: W, operator: u32, committables: Committables) -> Self {
+        Self {
+            writer,
+            operator,
+            committables,
+            phase: Phase::Open,
+        }
+    }
+}
+
+impl<In: Record, W: SinkWriter<In>> BatchSink<In> for SinkOperator<W> {
+    fn batch(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
+        self.writer.write(batch)?;
+        batch.clear();
+        Ok(())
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), TaskError> {
+        match control {
+            Control::End => self.phase = Phase::Finishing,
+            Control::Watermark(_) | Control::Barrier(_) => (),
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), TaskError> {
+        match self.phase {
+            Phase::Open => self.writer.flush(),
+            Phase::Finishing | Phase::Done => Ok(()),
+        }
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        match self.phase {
+            Phase::Open => self.writer.settle(),
+            Phase::Done => Ok(true),
+            Phase::Finishing => match self.writer.finish()? {
+                Poll::Pending => Ok(false),
+                Poll::Ready(committables) => {
+                    for committable in committables {
+                        self.committables.add(self.operator, committable);
+                    }
+                    self.phase = Phase::Done;
+                    Ok(true)
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The ends of an exchange inside a task: typed ports over local rings or remote byte channels, the
+//! writers that spread rows over them, and the gate that merges them again.
+
+mod gate;
+mod port;
+mod writer;
+
+pub use gate::{Gate, InputChannel};
+pub use port::{OutputPort, Ports};
+pub use writer::{
+    BroadcastRouter, ExchangeWriter, FirstRouter, KeyRouter, RoundRobinRouter, Router,
+};
+
+use std::any::Any;
+
+use flott_network::{RemoteReceiver, RemoteSender};
+
+/// Something typed on its way through the untyped plan; the factory that made it knows the type.
+pub type AnyBox = Box<dyn Any + Send>;
+
+/// The sending half of a channel, as the worker made it.
+pub enum OutputHalf {
+    /// A `LocalSender<T>`.
+    Local(AnyBox),
+    /// Bytes to another process.
+    Remote(RemoteSender),
+}
+
+/// The receiving half of a channel, as the worker made it.
+pub enum InputHalf {
+    /// A `LocalReceiver<T>`.
+    Local(AnyBox),
+    /// Bytes from another process.
+    Remote(RemoteReceiver),
+}
+
+/// Takes a typed thing out of its box.
+///
+/// # Panics
+/// If the plan mixed up types: a bug in the SDK, not in the user's program.
+pub fn unbox<T: 'static>(boxed: AnyBox) -> T {
+    *boxed
+        .downcast::<T>()
+        .expect("plan and factories agree on the type of each edge")
+}

@@ -1,0 +1,233 @@
+//! One target of an exchange: an open batch on its way to a local ring, or an open frame of
+//! encoded rows on its way to another process.
+
+use flott_network::{
+    Batch, Control, DataFrame, LocalSender, Message, NO_TIMESTAMP, RemoteSender, batch_rows,
+};
+use flott_operators::TaskError;
+use flott_record::{Record, codec};
+
+use super::{OutputHalf, unbox};
+
+/// Bytes of a full frame.
+const FRAME_BYTES: usize = 32 * 1024;
+/// Memory of all open and queued batches of one exchange inside a process.
+const EXCHANGE_BYTES: usize = 64 << 20;
+
+/// One target of an exchange.
+pub enum OutputPort<T> {
+    /// A task of this process.
+    Local {
+        /// The ring.
+        sender: LocalSender<T>,
+        /// Rows not sent yet.
+        open: Batch<T>,
+    },
+    /// A task of another process.
+    Remote {
+        /// The channel.
+        sender: RemoteSender,
+        /// Rows not sent yet, encoded.
+        open: Vec<u8>,
+        /// How many.
+        rows: u32,
+        /// Whether each is preceded by its event time.
+        timed: bool,
+    },
+}
+
+/// All targets of an exchange, as one subtask of the source sees them.
+pub struct Ports<T> {
+    ports: Vec<OutputPort<T>>,
+    /// Rows of a full local batch.
+    capacity: usize,
+    failed: Option<TaskError>,
+    records_out: u64,
+}
+
+impl<T: Record> Ports<T> {
+    /// The ports for these halves.
+    pub fn new(halves: Vec<OutputHalf>) -> Self {
+        let capacity = batch_capacity::<T>(halves.len());
+        let ports = halves
+            .into_iter()
+            .map(|half| match half {
+                OutputHalf::Local(boxed) => {
+                    let mut sender: LocalSender<T> = unbox(boxed);
+                    let open = sender.buffer(capacity);
+                    OutputPort::Local { sender, open }
+                }
+                OutputHalf::Remote(mut sender) => {
+                    let open = sender.buffer();
+                    OutputPort::Remote {
+                        sender,
+                        open,
+                        rows: 0,
+                        timed: false,
+                    }
+                }
+            })
+            .collect();
+        Self {
+            ports,
+            capacity,
+            failed: None,
+            records_out: 0,
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.ports.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ports.is_empty()
+    }
+
+    /// Gives a row to a port.
+    #[inline(always)]
+    pub fn push(&mut self, port: usize, row: T, timestamp: i64) {
+        self.put(port, row, timestamp, None);
+    }
+
+    /// Gives a row to a port, with the hash of its key for a local reader.
+    #[inline(always)]
+    pub fn push_hashed(&mut self, port: usize, row: T, timestamp: i64, hash: u64) {
+        self.put(port, row, timestamp, Some(hash));
+    }
+
+    #[inline(always)]
+    fn put(&mut self, port: usize, row: T, timestamp: i64, hash: Option<u64>) {
+        match &mut self.ports[port] {
+            OutputPort::Local { open, .. } => {
+                open.push(row, timestamp);
+                if let Some(hash) = hash {
+                    open.hashes.push(hash);
+                }
+                if open.len() >= self.capacity {
+                    self.ship(port);
+                }
+            }
+            OutputPort::Remote {
+                open, rows, timed, ..
+            } => {
+                if timestamp != NO_TIMESTAMP {
+                    *timed = true;
+                    open.extend_from_slice(&timestamp.to_le_bytes());
+                }
+                if let Err(error) = codec::encode(&row, open) {
+                    self.fail(&error);
+                    return;
+                }
+                *rows += 1;
+                if open.len() >= FRAME_BYTES {
+                    self.ship(port);
+                }
+            }
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: &codec::CodecError) {
+        let message = format!("a record cannot be serialized: {error}");
+        self.failed.get_or_insert(TaskError::user(message));
+    }
+
+    #[inline(never)]
+    fn ship(&mut self, port: usize) {
+        match &mut self.ports[port] {
+            OutputPort::Local { sender, open } => {
+                if open.is_empty() {
+                    return;
+                }
+                self.records_out += open.len() as u64;
+                let empty = sender.buffer(self.capacity);
+                sender.send(Message::Rows(std::mem::replace(open, empty)));
+            }
+            OutputPort::Remote {
+                sender,
+                open,
+                rows,
+                timed,
+            } => {
+                if *rows == 0 {
+                    return;
+                }
+                self.records_out += u64::from(*rows);
+                let payload = std::mem::replace(open, sender.buffer());
+                sender.send(DataFrame {
+                    payload,
+                    rows: *rows,
+                    has_timestamps: *timed,
+                });
+                *rows = 0;
+                *timed = false;
+            }
+        }
+    }
+
+    /// The first error of encoding, if any.
+    pub fn check(&mut self) -> Result<(), TaskError> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// Sends everything that is open.
+    pub fn flush(&mut self) -> Result<(), TaskError> {
+        for port in 0..self.ports.len() {
+            self.ship(port);
+        }
+        self.check()
+    }
+
+    /// Sends a control element to every port, behind all rows.
+    pub fn control(&mut self, control: Control) -> Result<(), TaskError> {
+        self.flush()?;
+        for port in &mut self.ports {
+            match port {
+                OutputPort::Local { sender, .. } => sender.send(Message::Control(control)),
+                OutputPort::Remote { sender, .. } => sender.control(control),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every port has room.
+    pub fn settle(&mut self) -> Result<bool, TaskError> {
+        let mut room = true;
+        for port in &mut self.ports {
+            room &= match port {
+                OutputPort::Local { sender, .. } => sender.settle(),
+                OutputPort::Remote { sender, .. } => sender
+                    .settle()
+                    .map_err(|error| TaskError::transient(format!("sending failed: {error}")))?,
+            };
+        }
+        Ok(room)
+    }
+
+    /// Rows sent since the last call.
+    pub fn take_records_out(&mut self) -> u64 {
+        std::mem::take(&mut self.records_out)
+    }
+
+    /// Bytes sent over the network so far.
+    pub fn bytes_out(&self) -> u64 {
+        self.ports
+            .iter()
+            .map(|port| match port {
+                OutputPort::Local { .. } => 0,
+                OutputPort::Remote { sender, .. } => sender.bytes_sent(),
+            })
+            .sum()
+    }
+}
+
+/// Rows of a full batch: smaller when there are many channels, so that memory stays bounded
+/// (about `channels²` of them in an all-to-all exchange, four batches each).
+fn batch_capacity<T>(channels: usize) -> usize {
+    let size = size_of::<T>().max(1);
+    let bytes = (EXCHANGE_BYTES / (4 * channels.max(1) * channels.max(1))).clamp(512, 16 * 1024);
+    (bytes / size).clamp(8, batch_rows::<T>())
+}

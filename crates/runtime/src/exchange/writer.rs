@@ -1,0 +1,158 @@
+//! How rows are spread over the ports of an exchange.
+
+use std::sync::Arc;
+
+use flott_network::Control;
+use flott_operators::keyed::KeySelector;
+use flott_operators::pipe::Writer;
+use flott_operators::{Collect, TaskCounters, TaskError};
+use flott_record::Record;
+use flott_record::hash::{key_group, stable_hash, subtask_of};
+
+use super::Ports;
+
+/// Decides where a row goes.
+pub trait Router<T>: Send {
+    /// Puts the row into the port (or ports) it belongs to.
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>);
+}
+
+/// A router and its ports: the end of a chain.
+pub struct ExchangeWriter<T, R> {
+    ports: Ports<T>,
+    router: R,
+    counters: Arc<TaskCounters>,
+    bytes_out: u64,
+}
+
+impl<T: Record, R: Router<T>> ExchangeWriter<T, R> {
+    /// Writes to these ports.
+    pub fn new(ports: Ports<T>, router: R, counters: Arc<TaskCounters>) -> Self {
+        Self {
+            ports,
+            router,
+            counters,
+            bytes_out: 0,
+        }
+    }
+
+    fn publish(&mut self) {
+        let records = self.ports.take_records_out();
+        if records > 0 {
+            TaskCounters::add(&self.counters.records_out, records);
+            let bytes = self.ports.bytes_out();
+            TaskCounters::add(&self.counters.bytes_out, bytes - self.bytes_out);
+            self.bytes_out = bytes;
+        }
+    }
+}
+
+impl<T: Record, R: Router<T>> Collect<T> for ExchangeWriter<T, R> {
+    #[inline(always)]
+    fn collect(&mut self, row: T, timestamp: i64) {
+        self.router.route(row, timestamp, &mut self.ports);
+    }
+}
+
+impl<T: Record, R: Router<T>> Writer<T> for ExchangeWriter<T, R> {
+    fn check(&mut self) -> Result<(), TaskError> {
+        self.publish();
+        self.ports.check()
+    }
+
+    fn control(&mut self, control: Control) -> Result<(), TaskError> {
+        let result = self.ports.control(control);
+        self.publish();
+        result
+    }
+
+    fn flush(&mut self) -> Result<(), TaskError> {
+        let result = self.ports.flush();
+        self.publish();
+        result
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        self.ports.settle()
+    }
+}
+
+/// By the key group of the row's key.
+pub struct KeyRouter<S> {
+    selector: S,
+    /// Key group → port.
+    table: Vec<u16>,
+    max_parallelism: u32,
+}
+
+impl<S> KeyRouter<S> {
+    /// For a target with so many subtasks and key groups.
+    pub fn new(selector: S, parallelism: u32, max_parallelism: u32) -> Self {
+        let table = (0..max_parallelism)
+            // Parallelism ≤ 32768 is checked by JobGraph::validate.
+            .map(|group| subtask_of(group, parallelism, max_parallelism) as u16)
+            .collect();
+        Self {
+            selector,
+            table,
+            max_parallelism,
+        }
+    }
+}
+
+impl<T: Record, S: KeySelector<T>> Router<T> for KeyRouter<S> {
+    #[inline(always)]
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        let hash = self.selector.with(&row, stable_hash);
+        let port = self.table[key_group(hash, self.max_parallelism) as usize];
+        ports.push_hashed(port as usize, row, timestamp, hash);
+    }
+}
+
+/// One after the other.
+#[derive(Debug, Default)]
+pub struct RoundRobinRouter {
+    next: usize,
+}
+
+impl RoundRobinRouter {
+    /// Begins at another port in each subtask, so that few rows do not all meet at the first.
+    pub fn starting_at(port: usize) -> Self {
+        Self { next: port }
+    }
+}
+
+impl<T: Record> Router<T> for RoundRobinRouter {
+    #[inline(always)]
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        if self.next >= ports.len() {
+            self.next = 0;
+        }
+        ports.push(self.next, row, timestamp);
+        self.next += 1;
+    }
+}
+
+/// Each row to all.
+#[derive(Debug, Default)]
+pub struct BroadcastRouter;
+
+impl<T: Record> Router<T> for BroadcastRouter {
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        for port in 1..ports.len() {
+            ports.push(port, row.clone(), timestamp);
+        }
+        ports.push(0, row, timestamp);
+    }
+}
+
+/// All rows to the first (or only) port: forward and global.
+#[derive(Debug, Default)]
+pub struct FirstRouter;
+
+impl<T: Record> Router<T> for FirstRouter {
+    #[inline(always)]
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        ports.push(0, row, timestamp);
+    }
+}

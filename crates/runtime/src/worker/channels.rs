@@ -1,0 +1,136 @@
+//! Makes the channels of the tasks that are deployed together: rings for those whose both ends are
+//! here, network channels for the others.
+
+use std::collections::BTreeMap;
+
+use flott_model::{EdgeId, ExecutionAttemptId};
+use flott_network::{ChannelId, Network, Waker};
+use flott_operators::TaskError;
+use flott_protocol::message::{ChannelEnd, TaskDescriptor, TaskGate};
+
+use crate::exchange::{AnyBox, InputHalf, OutputHalf};
+use crate::plan::{Plan, TaskChannels};
+
+/// The rings between tasks of one deployment; each half is taken once.
+pub(super) struct Wiring<'a> {
+    plan: &'a Plan,
+    network: &'a Network,
+    incarnation: u64,
+    wakers: &'a BTreeMap<ExecutionAttemptId, Waker>,
+    senders: BTreeMap<ChannelId, AnyBox>,
+    receivers: BTreeMap<ChannelId, AnyBox>,
+}
+
+impl<'a> Wiring<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        network: &'a Network,
+        incarnation: u64,
+        wakers: &'a BTreeMap<ExecutionAttemptId, Waker>,
+    ) -> Self {
+        Self {
+            plan,
+            network,
+            incarnation,
+            wakers,
+            senders: BTreeMap::new(),
+            receivers: BTreeMap::new(),
+        }
+    }
+
+    /// The channels of one task.
+    pub(super) fn channels(&mut self, task: &TaskDescriptor) -> Result<TaskChannels, TaskError> {
+        let own: ExecutionAttemptId = task.attempt.into();
+        let mut channels = TaskChannels::default();
+        for gate in &task.inputs {
+            for peer in &gate.peers {
+                let id = channel(gate, peer.attempt.into(), own);
+                channels.inputs.push(self.input(id, peer)?);
+            }
+        }
+        for gate in &task.outputs {
+            let mut halves = Vec::with_capacity(gate.peers.len());
+            for peer in &gate.peers {
+                let id = channel(gate, own, peer.attempt.into());
+                halves.push(self.output(id, peer)?);
+            }
+            channels.outputs.insert(EdgeId(gate.edge), halves);
+        }
+        Ok(channels)
+    }
+
+    fn is_here(&self, peer: &ChannelEnd) -> bool {
+        peer.incarnation == self.incarnation
+            && self
+                .wakers
+                .contains_key(&ExecutionAttemptId::from(peer.attempt))
+    }
+
+    fn input(&mut self, id: ChannelId, peer: &ChannelEnd) -> Result<InputHalf, TaskError> {
+        if self.is_here(peer) {
+            self.make_ring(id)?;
+            return self
+                .receivers
+                .remove(&id)
+                .map(InputHalf::Local)
+                .ok_or_else(|| taken(id));
+        }
+        Ok(InputHalf::Remote(
+            self.network.receiver(id, self.waker(id.target)?),
+        ))
+    }
+
+    fn output(&mut self, id: ChannelId, peer: &ChannelEnd) -> Result<OutputHalf, TaskError> {
+        if self.is_here(peer) {
+            self.make_ring(id)?;
+            return self
+                .senders
+                .remove(&id)
+                .map(OutputHalf::Local)
+                .ok_or_else(|| taken(id));
+        }
+        Ok(OutputHalf::Remote(self.network.sender(
+            id,
+            &peer.address,
+            self.waker(id.source)?,
+        )))
+    }
+
+    /// Makes the ring when its first end asks for it; the other half waits for the other end.
+    fn make_ring(&mut self, id: ChannelId) -> Result<(), TaskError> {
+        if self.senders.contains_key(&id) || self.receivers.contains_key(&id) {
+            return Ok(());
+        }
+        let edge =
+            self.plan.edges.get(id.edge.0 as usize).ok_or_else(|| {
+                TaskError::fatal(format!("the program has no edge {}", id.edge.0))
+            })?;
+        let (sender, receiver) =
+            (edge.local_channel)(self.waker(id.source)?, self.waker(id.target)?);
+        self.senders.insert(id, sender);
+        self.receivers.insert(id, receiver);
+        Ok(())
+    }
+
+    fn waker(&self, attempt: ExecutionAttemptId) -> Result<Waker, TaskError> {
+        self.wakers
+            .get(&attempt)
+            .cloned()
+            .ok_or_else(|| TaskError::fatal(format!("attempt {attempt} was not deployed here")))
+    }
+}
+
+fn channel(gate: &TaskGate, source: ExecutionAttemptId, target: ExecutionAttemptId) -> ChannelId {
+    ChannelId {
+        edge: EdgeId(gate.edge),
+        source,
+        target,
+    }
+}
+
+fn taken(id: ChannelId) -> TaskError {
+    TaskError::fatal(format!(
+        "channel {} -> {} was deployed twice",
+        id.source, id.target
+    ))
+}

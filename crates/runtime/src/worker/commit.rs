@@ -1,0 +1,51 @@
+//! Commits the outputs of a finished job: beside the tasks, since it waits for storage.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flott_filesystem::FileSystems;
+use flott_operators::TaskError;
+use flott_protocol::message::{CommitOutputs, CommitResult, WorkerMessage, worker_message};
+use tokio::sync::mpsc;
+
+use crate::plan::Plan;
+
+/// Commits and answers. Ends with the process if that ends: the request is idempotent.
+pub(super) fn spawn(
+    request: CommitOutputs,
+    plan: &Arc<Plan>,
+    files: Arc<FileSystems>,
+    messages: mpsc::Sender<WorkerMessage>,
+) {
+    let plan = Arc::clone(plan);
+    tokio::spawn(async move {
+        let round = request.round;
+        let result = commit(request, &plan, files).await;
+        let failure = result.err().map(|error| error.to_failure());
+        let kind = worker_message::Kind::Committed(CommitResult { round, failure });
+        let _ = messages.send(WorkerMessage { kind: Some(kind) }).await;
+    });
+}
+
+async fn commit(
+    request: CommitOutputs,
+    plan: &Plan,
+    files: Arc<FileSystems>,
+) -> Result<(), TaskError> {
+    let mut by_operator: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    for output in request.outputs {
+        by_operator
+            .entry(output.operator)
+            .or_default()
+            .push(output.committable);
+    }
+    for (operator, committables) in by_operator {
+        let committer = plan
+            .nodes
+            .get(operator as usize)
+            .and_then(|node| node.committer.as_ref())
+            .ok_or_else(|| TaskError::fatal(format!("operator {operator} has no committer")))?;
+        committer(Arc::clone(&files), committables).await?;
+    }
+    Ok(())
+}

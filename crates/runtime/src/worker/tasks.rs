@@ -1,0 +1,245 @@
+//! The tasks of a worker: deployed, reported, cancelled, ended.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use flott_filesystem::FileSystems;
+use flott_model::{ExecutionAttemptId, ExecutionState, Failure};
+use flott_network::{Network, Waker};
+use flott_operators::{Committables, SubtaskContext, TaskCounters, TaskError};
+use flott_protocol::message::{
+    AttemptId, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport, WorkerSpec,
+    worker_message,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::channels::Wiring;
+use super::failure_at;
+use crate::plan::{Plan, TaskChannels};
+use crate::scheduler::{Scheduler, TaskExit, TaskHandle, Tasklet};
+
+/// A task ended, as its scheduler thread says.
+pub(super) struct Ended {
+    pub(super) attempt: ExecutionAttemptId,
+    pub(super) exit: TaskExit,
+}
+
+struct Running {
+    handle: TaskHandle,
+    name: String,
+    committables: Committables,
+    counters: Arc<TaskCounters>,
+}
+
+pub(super) struct Tasks {
+    running: BTreeMap<ExecutionAttemptId, Running>,
+    spec: WorkerSpec,
+    plan: Arc<Plan>,
+    // Before the network: tasks end before their connections.
+    scheduler: Scheduler,
+    network: Network,
+    files: Arc<FileSystems>,
+    // Bounded by the number of tasks: each sends once.
+    ended: UnboundedSender<Ended>,
+}
+
+type Reports = Vec<worker_message::Kind>;
+
+impl Tasks {
+    pub(super) fn new(
+        spec: WorkerSpec,
+        plan: Arc<Plan>,
+        network: Network,
+        scheduler: Scheduler,
+        files: Arc<FileSystems>,
+        ended: UnboundedSender<Ended>,
+    ) -> Self {
+        Self {
+            running: BTreeMap::new(),
+            spec,
+            plan,
+            scheduler,
+            network,
+            files,
+            ended,
+        }
+    }
+
+    pub(super) fn files(&self) -> Arc<FileSystems> {
+        Arc::clone(&self.files)
+    }
+
+    /// Builds and starts the tasks; none starts before all are built, because they share rings.
+    pub(super) fn deploy(&mut self, tasks: Vec<TaskDescriptor>) -> Reports {
+        let mut reports = Reports::new();
+        let wakers: BTreeMap<ExecutionAttemptId, Waker> = tasks
+            .iter()
+            .map(|task| (task.attempt.into(), Waker::default()))
+            .collect();
+        let plan = Arc::clone(&self.plan);
+        let mut wiring = Wiring::new(&plan, &self.network, self.spec.incarnation, &wakers);
+        let mut built = Vec::with_capacity(tasks.len());
+        for task in &tasks {
+            reports.push(report(task.attempt, ExecutionState::Initializing, None));
+            let context = self.context(task, &wakers);
+            match wiring
+                .channels(task)
+                .and_then(|channels| build(&plan, &context, channels))
+            {
+                Ok(tasklet) => built.push((context, tasklet)),
+                Err(error) => {
+                    let failure = failure_at(error.to_failure(), &context.task_name, &self.spec);
+                    reports.push(report(task.attempt, ExecutionState::Failed, Some(failure)));
+                }
+            }
+        }
+        drop(wiring);
+        for (context, tasklet) in built {
+            reports.push(report(
+                context.attempt.into(),
+                ExecutionState::Running,
+                None,
+            ));
+            self.spawn(context, tasklet);
+        }
+        reports
+    }
+
+    fn context(
+        &self,
+        task: &TaskDescriptor,
+        wakers: &BTreeMap<ExecutionAttemptId, Waker>,
+    ) -> SubtaskContext {
+        let attempt: ExecutionAttemptId = task.attempt.into();
+        let vertex = self.plan.graph.vertices.get(attempt.vertex.0 as usize);
+        SubtaskContext {
+            attempt,
+            task_name: self.plan.graph.task_name(attempt.vertex, attempt.subtask),
+            subtask: attempt.subtask,
+            parallelism: vertex.map_or(1, |vertex| vertex.parallelism),
+            max_parallelism: vertex.map_or(1, |vertex| vertex.max_parallelism),
+            waker: wakers.get(&attempt).cloned().unwrap_or_default(),
+            io: tokio::runtime::Handle::current(),
+            files: Arc::clone(&self.files),
+            committables: Committables::default(),
+            counters: Arc::default(),
+        }
+    }
+
+    fn spawn(&mut self, context: SubtaskContext, tasklet: Box<dyn Tasklet>) {
+        let attempt = context.attempt;
+        let ended = self.ended.clone();
+        let on_exit = Box::new(move |exit| {
+            // The worker may be gone; then nobody wants to know.
+            let _ = ended.send(Ended { attempt, exit });
+        });
+        let handle = self.scheduler.spawn(tasklet, &context.waker, on_exit);
+        let SubtaskContext {
+            task_name: name,
+            committables,
+            counters,
+            ..
+        } = context;
+        self.running.insert(
+            attempt,
+            Running {
+                handle,
+                name,
+                committables,
+                counters,
+            },
+        );
+    }
+
+    /// Asks tasks to stop; those that do not run are reported at once.
+    pub(super) fn cancel(&mut self, attempts: &[AttemptId]) -> Reports {
+        let mut reports = Reports::new();
+        for attempt in attempts {
+            match self.running.get(&ExecutionAttemptId::from(*attempt)) {
+                Some(task) => task.handle.cancel(),
+                None => reports.push(report(*attempt, ExecutionState::Canceled, None)),
+            }
+        }
+        reports
+    }
+
+    /// The report of a task that ended.
+    pub(super) fn ended(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        exit: TaskExit,
+    ) -> Option<worker_message::Kind> {
+        let task = self.running.remove(&attempt)?;
+        let (state, failure) = match exit {
+            TaskExit::Finished => (ExecutionState::Finished, None),
+            TaskExit::Canceled => (ExecutionState::Canceled, None),
+            TaskExit::Failed(error) => {
+                tracing::warn!(task = task.name, "task failed: {error}");
+                let failure = failure_at(error.to_failure(), &task.name, &self.spec);
+                (ExecutionState::Failed, Some(failure))
+            }
+        };
+        let committables = task
+            .committables
+            .take()
+            .into_iter()
+            .map(|(operator, committable)| SubtaskCommittable {
+                vertex: attempt.vertex.0,
+                operator,
+                committable,
+            })
+            .collect();
+        Some(worker_message::Kind::Task(TaskReport {
+            attempt: attempt.into(),
+            state: state.number(),
+            failure,
+            committables,
+            metrics: Some(metrics(attempt, &task.counters)),
+        }))
+    }
+
+    /// The counters of the running tasks.
+    pub(super) fn metrics(&self) -> Vec<TaskMetrics> {
+        self.running
+            .iter()
+            .map(|(attempt, task)| metrics(*attempt, &task.counters))
+            .collect()
+    }
+}
+
+fn build(
+    plan: &Plan,
+    context: &SubtaskContext,
+    channels: TaskChannels,
+) -> Result<Box<dyn Tasklet>, TaskError> {
+    catch_unwind(AssertUnwindSafe(|| plan.build(context, channels)))
+        .unwrap_or_else(|panic| Err(TaskError::user(crate::scheduler::describe_panic(&*panic))))
+}
+
+fn report(
+    attempt: AttemptId,
+    state: ExecutionState,
+    failure: Option<Failure>,
+) -> worker_message::Kind {
+    worker_message::Kind::Task(TaskReport {
+        attempt,
+        state: state.number(),
+        failure,
+        ..TaskReport::default()
+    })
+}
+
+fn metrics(attempt: ExecutionAttemptId, counters: &TaskCounters) -> TaskMetrics {
+    TaskMetrics {
+        attempt: Some(attempt.into()),
+        records_in: counters.records_in.load(Ordering::Relaxed),
+        records_out: counters.records_out.load(Ordering::Relaxed),
+        bytes_in: counters.bytes_in.load(Ordering::Relaxed),
+        bytes_out: counters.bytes_out.load(Ordering::Relaxed),
+        busy_us: counters.busy_ns.load(Ordering::Relaxed) / 1000,
+        backpressured_us: counters.backpressured_ns.load(Ordering::Relaxed) / 1000,
+        idle_us: counters.idle_ns.load(Ordering::Relaxed) / 1000,
+    }
+}
