@@ -1,6 +1,7 @@
 //! The rules of the repository that no compiler knows. Each module holds one group and gives findings; this one collects.
 
 mod architecture;
+mod configuration;
 mod layers;
 mod sources;
 
@@ -49,6 +50,7 @@ pub(crate) fn tidy() -> Result<()> {
     }
     let packages = members()?.packages;
     findings.extend(layers::check(&packages));
+    findings.extend(configuration::check(root()));
     findings.extend(architecture::check(root(), &packages));
     report(&findings, files.len())
 }
