@@ -247,9 +247,14 @@ impl InLink {
         };
         let returned = {
             let mut state = channel.state();
-            let result = state.flow.data(header, body, shared.budget());
-            state.grant();
-            result.map_err(|error| self.protocol(error))?
+            if state.flow.is_closed() {
+                shared.count_dropped();
+                Some(body)
+            } else {
+                let result = state.flow.data(header, body, shared.budget());
+                state.grant();
+                result.map_err(|error| self.protocol(error))?
+            }
         };
         if let Some(buffer) = returned {
             shared.pool().put(buffer);

@@ -62,6 +62,8 @@ pub(super) struct Inflow {
     /// The end has arrived, though maybe it was not received yet.
     ended: bool,
     failed: Option<NetworkError>,
+    /// The handle is gone.
+    released: bool,
 }
 
 /// What was taken from a channel.
@@ -83,6 +85,7 @@ impl Inflow {
             partial: None,
             ended: false,
             failed: None,
+            released: false,
         }
     }
 
@@ -231,8 +234,15 @@ impl Inflow {
 
     /// The handle is gone: the queue, and what its credit stood for, are free again.
     pub(super) fn release(&mut self, budget: &Budget) {
+        self.released = true;
         self.discard();
         budget.give_back(self.account.total());
+    }
+
+    /// Whether nobody will take what arrives: the reader may have found the channel just before it
+    /// was closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.released || self.failed.is_some()
     }
 }
 

@@ -112,7 +112,7 @@ impl Network {
         let for_thread = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("flott-network".into())
-            .spawn(move || run(&runtime, listener, &for_thread, idle))
+            .spawn(move || run(runtime, listener, &for_thread, idle))
             .map_err(start)?;
         Ok(Self {
             shared,
@@ -216,7 +216,7 @@ fn bind(runtime: &Runtime, settings: &NetworkSettings) -> Result<(TcpListener, u
 }
 
 fn run(
-    runtime: &Runtime,
+    runtime: Runtime,
     listener: TcpListener,
     shared: &Arc<Shared>,
     mut idle: mpsc::Receiver<()>,
@@ -236,6 +236,8 @@ fn run(
             tracing::warn!("links did not end within {SHUTDOWN_PATIENCE:?}, they are cut");
         }
     });
+    // Not by dropping it, which would wait for a name server that does not answer.
+    runtime.shutdown_background();
 }
 
 async fn accept_all(listener: &TcpListener, shared: &Arc<Shared>) {
