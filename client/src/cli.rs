@@ -1,0 +1,246 @@
+//! The command line, with Flink's verbs and flags. Options end at the program: what follows is its
+//! own. Says nothing about what the commands do.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs jobs on this machine or on a YARN cluster.
+#[derive(Debug, Parser)]
+#[command(name = "flott", disable_version_flag = true, max_term_width = 100)]
+#[command(after_help = "`flott --version` prints the version.\n\
+    Cluster configuration is read from FLOTT_CONF_DIR, else from conf/ beside bin/.")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a program: its main() on this machine, its jobs where the target says.
+    Run(RunArgs),
+    /// Run a program on a cluster of its own, its main() included.
+    RunApplication(RunArgs),
+    /// Print the plan of a program's first job, and run nothing.
+    Info(InfoArgs),
+}
+
+/// Options of `run` and `run-application`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// Where to run: local, yarn-per-job, yarn-application (default: execution.target).
+    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    pub(crate) target: Option<String>,
+    /// Return as soon as the job is RUNNING.
+    #[arg(short = 'd', long)]
+    pub(crate) detached: bool,
+    /// Stop the job when this command is interrupted. Also written -sae.
+    #[arg(long = "shutdownOnAttachedExit", alias = "shutdown-on-attached-exit")]
+    pub(crate) shutdown_on_attached_exit: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(flatten)]
+    pub(crate) program: Program,
+}
+
+/// Options of `info`.
+#[derive(Debug, Args)]
+pub(crate) struct InfoArgs {
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+    #[command(flatten)]
+    pub(crate) program: Program,
+}
+
+/// What every command that starts a program can set.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Parallelism of operators that do not set their own (parallelism.default).
+    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    pub(crate) parallelism: Option<u32>,
+    /// Set a configuration key for this run; may be repeated.
+    #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) define: Vec<(String, String)>,
+}
+
+/// The program and what is passed on to it.
+#[derive(Debug, Args)]
+pub(crate) struct Program {
+    // One list: clap then takes everything after the first value as it is, options included.
+    /// The program (an executable linked with the Flott SDK) and its own arguments.
+    #[arg(
+        value_names = ["PROGRAM", "ARGS"],
+        required = true,
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = false
+    )]
+    command: Vec<OsString>,
+}
+
+impl Program {
+    /// The executable.
+    pub(crate) fn path(&self) -> &OsStr {
+        &self.command[0]
+    }
+
+    /// The program's arguments; they travel in messages as text.
+    pub(crate) fn args(&self) -> anyhow::Result<Vec<String>> {
+        let text = |arg: &OsString| {
+            arg.to_str().map(str::to_owned).ok_or_else(|| {
+                anyhow::anyhow!(
+                    "the program's argument {arg:?} is not UTF-8, which a cluster needs"
+                )
+            })
+        };
+        self.command[1..].iter().map(text).collect()
+    }
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text
+        .split_once('=')
+        .ok_or("KEY=VALUE expected, there is no '='")?;
+    let key = key.trim();
+    if key.is_empty() {
+        return Err("KEY=VALUE expected, the key is empty".to_owned());
+    }
+    if key.contains(char::is_whitespace) {
+        return Err(format!("the key '{key}' contains white space"));
+    }
+    Ok((key.to_owned(), value.trim().to_owned()))
+}
+
+/// Arguments as clap understands them, or why they cannot be right: Flink has options of several
+/// letters after one dash, and options that have another form here.
+pub(crate) fn normalize(args: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, String> {
+    let mut args = args.into_iter();
+    let mut normal: Vec<OsString> = args.by_ref().take(2).collect();
+    while let Some(arg) = args.next() {
+        let text = arg.to_str().unwrap_or_default();
+        if !text.starts_with('-') || text == "-" || text == "--" {
+            normal.push(arg);
+            break;
+        }
+        if let Some(instead) = other_form(text) {
+            return Err(format!("{text} is not an option of Flott: {instead}"));
+        }
+        let takes_value = matches!(text, "-t" | "--target" | "-p" | "--parallelism" | "-D");
+        normal.push(if text == "-sae" {
+            "--shutdownOnAttachedExit".into()
+        } else {
+            arg
+        });
+        if takes_value {
+            normal.extend(args.next());
+        }
+    }
+    normal.extend(args);
+    Ok(normal)
+}
+
+/// What to write instead of an option of Flink's.
+fn other_form(option: &str) -> Option<&'static str> {
+    let (name, _) = option.split_once('=').unwrap_or((option, ""));
+    let instead = match name {
+        "-m" | "--jobmanager" => "choose the target with -t (-t yarn-per-job, -t local)",
+        "-c" | "--class" => "a program is one executable with one main()",
+        "-C" | "--classpath" => "ship files with -Dyarn.ship-files=<file>;<file>",
+        "-s" | "--fromSavepoint" => "starting from a savepoint is not supported yet",
+        "-n" | "--allowNonRestoredState" => "starting from a savepoint is not supported yet",
+        "-yjm" | "--yarnjobManagerMemory" => "write -Djobmanager.memory.process.size=<size>",
+        "-ytm" | "--yarntaskManagerMemory" => "write -Dtaskmanager.memory.process.size=<size>",
+        "-ys" | "--yarnslots" => "write -Dtaskmanager.numberOfTaskSlots=<slots>",
+        "-ynm" | "--yarnname" => "write -Dyarn.application.name=<name>",
+        "-yqu" | "--yarnqueue" => "write -Dyarn.application.queue=<queue>",
+        "-ynl" | "--yarnnodeLabel" => "write -Dyarn.application.node-label=<label>",
+        "-yt" | "--yarnship" => "write -Dyarn.ship-files=<file>;<file>",
+        "-yd" | "--yarndetached" => "write -d",
+        "-yid" | "--yarnapplicationId" => "sessions are not supported yet",
+        "-yn" | "--yarncontainer" => "as many containers are started as the job's slots need",
+        _ if option.starts_with("-yD") => "write -Dkey=value",
+        _ => return None,
+    };
+    Some(instead)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        let args = std::iter::once("flott")
+            .chain(line.split_whitespace())
+            .map(OsString::from);
+        Cli::try_parse_from(normalize(args)?).map_err(|error| error.to_string())
+    }
+
+    fn run(line: &str) -> RunArgs {
+        match parse(line).unwrap().command {
+            Command::Run(args) | Command::RunApplication(args) => args,
+            Command::Info(_) => panic!("{line} is no run"),
+        }
+    }
+
+    #[test]
+    fn options_end_at_the_program() {
+        let args = run("run -t local -p 4 -Da.b=1 -D c=d=e prog -p 9 --input x -d -- -t y");
+        assert_eq!(args.target.as_deref(), Some("local"));
+        assert_eq!(args.settings.parallelism, Some(4));
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(args.settings.define, [pair("a.b", "1"), pair("c", "d=e")]);
+        assert!(!args.detached);
+        assert_eq!(args.program.path(), "prog");
+        assert_eq!(
+            args.program.args().unwrap(),
+            "-p 9 --input x -d -- -t y".split(' ').collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn each_spelling_is_understood() {
+        assert!(run("run -sae prog").shutdown_on_attached_exit);
+        assert!(run("run --shutdownOnAttachedExit prog").shutdown_on_attached_exit);
+        assert!(!run("run prog -sae").shutdown_on_attached_exit);
+        assert!(run("run --detached prog").detached);
+        assert_eq!(
+            run("run --target=local prog").target.as_deref(),
+            Some("local")
+        );
+        assert_eq!(run("run -p4 prog").settings.parallelism, Some(4));
+        assert_eq!(run("run -Dkey= prog").settings.define[0].1, "");
+        assert_eq!(
+            run("run-application -t yarn-application -d prog a")
+                .program
+                .args()
+                .unwrap(),
+            ["a"]
+        );
+        assert!(matches!(
+            parse("info -p 2 prog x").unwrap().command,
+            Command::Info(_)
+        ));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        for (line, expected) in [
+            ("run", "PROGRAM"),
+            ("run -t", "--target"),
+            ("run -p 0 prog", "0 is not in 1..=32768"),
+            ("run -p x prog", "invalid value 'x'"),
+            ("run -Dkey prog", "there is no '='"),
+            ("run -x prog", "'-x'"),
+            ("run --frob prog", "'--frob'"),
+            ("frobnicate", "'frobnicate'"),
+            ("run -m yarn-cluster prog", "-t yarn-per-job"),
+            ("run -yjm 1g prog", "jobmanager.memory.process.size"),
+            ("run -yDa=b prog", "-Dkey=value"),
+            ("run -s hdfs:///sp prog", "savepoint is not supported yet"),
+        ] {
+            let message = parse(line).map(|_| ()).unwrap_err();
+            assert!(message.contains(expected), "{line}: {message}");
+        }
+    }
+}
