@@ -373,5 +373,44 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The server's half for a client's nonce, for servers played in tests: its proof and its codec.
+#[cfg(test)]
+pub(crate) fn server_side(
+    token: &Token,
+    challenge: &str,
+    client_response: &str,
+) -> (String, Option<MessageCodec>) {
+    let directives = parse_directives(client_response).expect("a client's response parses");
+    let all = [Qop::Auth, Qop::Integrity, Qop::Privacy];
+    let allowed: Vec<Qop> = all
+        .into_iter()
+        .filter(|qop| qop.name() == directives["qop"])
+        .collect();
+    let cnonce = &directives["cnonce"];
+    let exchange =
+        DigestExchange::with_nonce(token, "", "default", challenge.as_bytes(), &allowed, cnonce)
+            .expect("the challenge is our own");
+    assert_eq!(
+        exchange.response, client_response,
+        "the client does not know the password"
+    );
+    let proof = format!("rspauth={}", exchange.expected_proof);
+    let codec = exchange
+        .finish(Some(proof.as_bytes()))
+        .expect("the proof is our own");
+    let mirrored = codec.map(
+        |MessageCodec {
+             outgoing,
+             incoming,
+             max_plain,
+         }| MessageCodec {
+            outgoing: incoming,
+            incoming: outgoing,
+            max_plain,
+        },
+    );
+    (proof, mirrored)
+}
+
 #[cfg(test)]
 mod tests;

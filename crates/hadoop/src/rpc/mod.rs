@@ -4,10 +4,14 @@
 
 mod connection;
 mod error;
+#[cfg(test)]
+pub(crate) mod fake;
 mod frame;
 mod handshake;
 pub mod proto;
 mod session;
+#[cfg(test)]
+mod tests;
 
 pub use connection::{Auth, RpcConnection, RpcOptions};
 pub use error::{RemoteException, RemoteKind, RpcError};

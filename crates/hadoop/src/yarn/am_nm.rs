@@ -295,3 +295,6 @@ fn failure_of(
         exception: RemoteException::new(class, message, false),
     })
 }
+
+#[cfg(test)]
+mod tests;

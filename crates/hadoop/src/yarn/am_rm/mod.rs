@@ -349,3 +349,6 @@ fn shut_down() -> AmError {
         exception: RemoteException::new("AM_SHUTDOWN", message, false),
     }
 }
+
+#[cfg(test)]
+mod tests;
