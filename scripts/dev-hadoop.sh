@@ -15,7 +15,7 @@ usage: scripts/dev-hadoop.sh COMMAND [--dir DIR]
 
   start [--nodes N] [--kafka] [--conf KEY=VALUE]…
                  start what is not running (N >= 3 NodeManagers, default 3) and wait until the cluster is healthy
-  stop           stop every daemon, keep the data
+  stop           stop every daemon and what runs in containers, keep the data
   status         the daemons with pid, resident memory and address
   env            print the exports a client needs: eval "$(scripts/dev-hadoop.sh env)"
   kill NAME      kill -9 one daemon: nn dn rm nm1 nm2 … zk kafka
@@ -177,10 +177,11 @@ start_cluster() {
   say "healthy after $((SECONDS - began)) s: $nodes NodeManagers, ResourceManager at http://$host:$rm_http, NameNode at hdfs://$host:$nn_rpc"
 }
 
-stop_cluster() {
+stop_cluster() { # SIGNAL
   local name
-  for name in $(daemons_with_pid_file); do signal "$name" TERM; done
+  for name in $(daemons_with_pid_file); do signal "$name" "$1"; done
   for name in $(daemons_with_pid_file); do await_exit "$name" 10; done
+  kill_containers
 }
 
 show_status() {
@@ -225,7 +226,7 @@ print_logs() {
 }
 
 clean_cluster() {
-  stop_cluster
+  stop_cluster KILL # nothing needs to be saved
   if [ -f "$dir/settings" ]; then
     load_settings
     rm -f "$cache/ports/$first_port"
@@ -269,7 +270,7 @@ main() {
   jars=$cache/jars-$(sed -n 's|^  <version>\(.*\)</version>$|\1|p' "$here/dev-hadoop/pom.xml")
   case $command in
     start) start_cluster ;;
-    stop) stop_cluster ;;
+    stop) stop_cluster TERM ;;
     status) load_settings; show_status ;;
     env) load_settings; print_env ;;
     kill) load_settings; known_daemon "$daemon"; kill_daemon "$daemon" ;;

@@ -44,6 +44,17 @@ await_exit() { # NAME SECONDS
   rm -f "$dir/run/$1.pid"
 }
 
+# Containers survive their NodeManager, which would find them again; in a stopped cluster nobody would end them. They are
+# known by their environment, which names the NodeManager's local directories.
+kill_containers() {
+  local process
+  for process in /proc/[0-9]*; do
+    if grep -qzF "$dir/data/nm" "$process/environ" 2>/dev/null; then
+      kill -KILL "${process#/proc/}" 2>/dev/null || true
+    fi
+  done
+}
+
 gone() { ! alive "$1"; }
 
 wait_until() { # SECONDS COMMAND…
@@ -99,10 +110,12 @@ launch() { # NAME
   )
 }
 
+log_tail() { tail -n 40 "$1" | cut -c 1-300 >&2; }
+
 run_once() { # LABEL COMMAND…
   local label=$1
   shift
-  "$@" >"$dir/logs/$label.log" 2>&1 </dev/null || { tail -n 30 "$dir/logs/$label.log" >&2; die "$label failed"; }
+  "$@" >"$dir/logs/$label.log" 2>&1 </dev/null || { log_tail "$dir/logs/$label.log"; die "$label failed"; }
 }
 
 format_namenode() {
@@ -171,7 +184,7 @@ serves_or_died() { gone "$1" || serves "$1"; }
 wait_healthy() { # NAME
   if wait_until 120 serves_or_died "$1" && alive "$1"; then return; fi
   printf -- '---- the end of %s\n' "$dir/logs/$1.log" >&2
-  tail -n 40 "$dir/logs/$1.log" >&2
+  log_tail "$dir/logs/$1.log"
   if alive "$1"; then die "$1 runs but is not healthy after 120 s"; fi
   die "$1 ended while starting"
 }
