@@ -114,9 +114,9 @@ impl DispatcherHandle {
         let settings = &self.shared.settings;
         let id = JobId::derive(&settings.cluster_id, graph.execute_index);
         let fingerprint = graph.fingerprint();
-        let job_settings = settings
-            .job_settings(id, &graph)
-            .map_err(SubmitError::Configuration)?;
+        let job_settings = settings.job_settings(id, &graph);
+        let job_settings =
+            job_settings.map_err(|error| SubmitError::Configuration(error.to_string()))?;
         let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));
         let view = JobView::new(id, Arc::clone(&graph), Arc::clone(&bundle));
         let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);

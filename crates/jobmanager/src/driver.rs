@@ -12,6 +12,11 @@ use crate::connections::Connections;
 /// between two events.
 #[async_trait::async_trait]
 pub trait ResourceDriver: Send {
+    /// Slots of its containers, if not as configured.
+    fn slots_per_container(&self) -> Option<u32> {
+        None
+    }
+
     /// Called first, once.
     fn start(&mut self, context: DriverContext);
 

@@ -69,6 +69,10 @@ impl fmt::Debug for EmbeddedDriver {
 
 #[async_trait::async_trait]
 impl ResourceDriver for EmbeddedDriver {
+    fn slots_per_container(&self) -> Option<u32> {
+        Some(self.slots)
+    }
+
     fn start(&mut self, context: DriverContext) {
         self.context = Some(context);
     }

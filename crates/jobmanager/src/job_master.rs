@@ -162,7 +162,7 @@ impl Shell {
     }
 
     fn liveness_period(&self) -> Duration {
-        self.master.launch.settings.heartbeat_timeout / 4
+        self.master.launch.settings.heartbeat_timeout() / 4
     }
 
     // --- what comes in ---
@@ -246,7 +246,8 @@ impl Shell {
         commands: mpsc::Sender<WorkerCommand>,
     ) {
         let settings = &self.master.launch.settings;
-        let heartbeat = u64::try_from(settings.heartbeat_interval.as_millis()).unwrap_or(u64::MAX);
+        let heartbeat =
+            u64::try_from(settings.heartbeat_interval().as_millis()).unwrap_or(u64::MAX);
         let registered = WorkerRegistered {
             epoch: settings.epoch.0,
             heartbeat_interval_ms: heartbeat,
@@ -325,7 +326,7 @@ impl Shell {
 
     fn lose_silent(&mut self) {
         let now = self.timers.now();
-        let timeout = self.master.launch.settings.heartbeat_timeout;
+        let timeout = self.master.launch.settings.heartbeat_timeout();
         let silent = self
             .workers
             .iter()
@@ -418,7 +419,7 @@ impl Shell {
         if let Some(known) = self.workers.remove(&worker) {
             self.tell_to_stop(&known);
         }
-        let grace = self.master.launch.settings.worker_stop_grace;
+        let grace = self.master.launch.settings.worker_stop_grace();
         let stop = StopWorker {
             job: self.master.id.to_string(),
             incarnation: worker.incarnation.0,

@@ -10,6 +10,7 @@ mod driver;
 mod embedded;
 mod job_master;
 mod launch;
+mod program_launcher;
 mod resource_manager;
 mod server;
 mod settings;
@@ -21,8 +22,9 @@ pub use connections::Connections;
 pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
 pub use driver::{DriverContext, DriverEvent, ResourceDriver};
 pub use embedded::{EmbeddedDriver, WorkerFactory};
+pub use program_launcher::{ProgramEnd, ProgramLauncher, ProgramSettings};
 pub use server::serve;
-pub use settings::{DispatcherSettings, JobOptions};
+pub use settings::DispatcherSettings;
 pub use snapshot::{
     ExecutorSnapshot, FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis, VertexSnapshot,
 };

@@ -86,7 +86,7 @@ pub(crate) async fn run(
     mut driver_events: mpsc::Receiver<DriverEvent>,
 ) {
     let mut shell = Shell {
-        core: ResourceCore::new(settings.resources.clone()),
+        core: ResourceCore::new(settings.resource_settings(driver.slots_per_container())),
         settings,
         driver,
         agents: Agents::default(),
@@ -235,7 +235,7 @@ impl Shell {
             self.agents.stop(&container, &reason);
             return;
         }
-        let interval = self.settings.heartbeat_interval.as_millis();
+        let interval = self.settings.heartbeat_interval().as_millis();
         let registered = AgentRegistered {
             epoch: self.settings.epoch.0,
             heartbeat_interval_ms: u64::try_from(interval).unwrap_or(u64::MAX),
@@ -313,7 +313,7 @@ impl Shell {
                 }
             }
             ShellTimer::Liveness => {
-                let timeout = self.settings.heartbeat_timeout;
+                let timeout = self.settings.heartbeat_timeout();
                 let message =
                     format!("the task executor was silent for {timeout:?} (heartbeat.timeout)");
                 for container in self.agents.silent(self.timers.now(), timeout) {
@@ -325,7 +325,7 @@ impl Shell {
     }
 
     fn watch_liveness(&mut self) {
-        let due = self.timers.now() + self.settings.heartbeat_timeout / 4;
+        let due = self.timers.now() + self.settings.heartbeat_timeout() / 4;
         self.timers.schedule(ShellTimer::Liveness, due);
     }
 

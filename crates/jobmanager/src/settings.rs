@@ -4,10 +4,26 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use flott_config::{ConfigError, Configuration, RestartStrategyType, options};
 use flott_coordination::job::{JobSettings, RestartStrategy};
 use flott_coordination::resource::ResourceSettings;
 use flott_model::{Epoch, JobGraph, JobId};
 use flott_protocol::rpc::Secret;
+
+/// A peer whose connection closed may come back within that before it counts as lost; mostly its
+/// agent (or YARN) says within that why it is gone.
+pub(crate) const RECONNECT_GRACE: Duration = Duration::from_secs(1);
+
+/// A launched container's agent must register within that: localizing a bundle may take minutes.
+const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(300);
+/// A started worker must register within that.
+const WORKER_START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Cancelled tasks that do not stop within that are killed with their worker (Flink's default).
+const CANCELLATION_TIMEOUT: Duration = Duration::from_secs(180);
+/// Between SIGTERM and SIGKILL for a worker.
+const WORKER_STOP_GRACE: Duration = Duration::from_secs(3);
+/// Memory of a container that is not its workers': the agent's own.
+const AGENT_MEMORY_BYTES: u64 = 32 << 20;
 
 /// Settings of a [`crate::Dispatcher`].
 #[derive(Debug, Clone)]
@@ -21,58 +37,104 @@ pub struct DispatcherSettings {
     /// `host:port` where workers find their JobMaster; empty if they are in this process.
     pub job_master: String,
     /// Effective configuration of the cluster; a job's own ranks above it.
-    pub configuration: BTreeMap<String, String>,
+    pub configuration: Configuration,
     /// Hadoop settings for workers.
     pub hadoop: BTreeMap<String, String>,
     /// HDFS user of workers.
     pub user: String,
-    /// What holds for jobs that do not say otherwise.
-    pub jobs: JobOptions,
-    /// Slots and containers.
-    pub resources: ResourceSettings,
-    /// Agents and workers report that often.
-    pub heartbeat_interval: Duration,
-    /// Who is silent for that long is lost.
-    pub heartbeat_timeout: Duration,
     /// Memory of one slot in bytes; 0: not limited.
     pub slot_memory_bytes: u64,
-    /// Time between SIGTERM and SIGKILL for a worker.
-    pub worker_stop_grace: Duration,
     /// Local copies of bundle files, by SHA-256, for the blob service.
     pub blobs: BTreeMap<Vec<u8>, PathBuf>,
 }
 
-/// What a job's configuration may say about its failures and waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct JobOptions {
-    /// What follows a failure.
-    pub restart_strategy: RestartStrategy,
-    /// How long a job waits for all its slots.
-    pub slot_request_timeout: Duration,
-    /// How long a started worker may take to register.
-    pub worker_start_timeout: Duration,
-    /// How long cancelled tasks may take before their worker is killed.
-    pub cancellation_timeout: Duration,
-}
-
 impl DispatcherSettings {
+    /// Settings of a cluster without network, HDFS, blobs or memory limits; each may be set.
+    pub fn new(
+        cluster_id: impl Into<String>,
+        secret: Secret,
+        configuration: Configuration,
+    ) -> Self {
+        Self {
+            cluster_id: cluster_id.into(),
+            epoch: Epoch(1),
+            secret,
+            job_master: String::new(),
+            configuration,
+            hadoop: BTreeMap::new(),
+            user: String::new(),
+            slot_memory_bytes: 0,
+            blobs: BTreeMap::new(),
+        }
+    }
+
+    /// What a slot's share of a task executor's container is, by configuration.
+    pub fn configured_slot_memory(configuration: &Configuration) -> u64 {
+        let process = configuration
+            .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
+            .bytes();
+        let slots = configuration
+            .get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS)
+            .max(1);
+        process.saturating_sub(AGENT_MEMORY_BYTES) / u64::from(slots)
+    }
+
+    /// Agents and workers report that often.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.configuration.get(&options::HEARTBEAT_INTERVAL)
+    }
+
+    /// Who is silent for that long is lost.
+    pub fn heartbeat_timeout(&self) -> Duration {
+        self.configuration.get(&options::HEARTBEAT_TIMEOUT)
+    }
+
+    pub(crate) fn worker_stop_grace(&self) -> Duration {
+        WORKER_STOP_GRACE
+    }
+
+    pub(crate) fn resource_settings(&self, slots_per_container: Option<u32>) -> ResourceSettings {
+        let slots = || {
+            self.configuration
+                .get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS)
+        };
+        let failures = self
+            .configuration
+            .get(&options::YARN_MAXIMUM_FAILED_CONTAINERS);
+        ResourceSettings {
+            slots_per_container: slots_per_container.unwrap_or_else(slots),
+            idle_timeout: self
+                .configuration
+                .get(&options::RESOURCEMANAGER_TASKMANAGER_TIMEOUT),
+            registration_timeout: REGISTRATION_TIMEOUT,
+            // -1: never gives up.
+            maximum_failed_containers: u32::try_from(failures).ok(),
+        }
+    }
+
+    /// What the cluster's configuration, overlaid with the job's, says about a job.
     pub(crate) fn job_settings(
         &self,
         job: JobId,
-        _graph: &JobGraph,
-    ) -> Result<JobSettings, String> {
-        let options = &self.jobs;
+        graph: &JobGraph,
+    ) -> Result<JobSettings, ConfigError> {
+        let mut settings = self.configuration.to_map();
+        settings.extend(graph.configuration.clone());
+        let configuration = Configuration::from_map(settings)?;
+        let restart_strategy = match configuration.get(&options::RESTART_STRATEGY_TYPE) {
+            RestartStrategyType::None => RestartStrategy::None,
+            RestartStrategyType::FixedDelay => RestartStrategy::FixedDelay {
+                attempts: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS),
+                delay: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_DELAY),
+            },
+        };
         Ok(JobSettings {
             job,
             epoch: self.epoch,
-            restart_strategy: options.restart_strategy,
-            slot_request_timeout: options.slot_request_timeout,
-            worker_start_timeout: options.worker_start_timeout,
-            cancellation_timeout: options.cancellation_timeout,
+            restart_strategy,
+            slot_request_timeout: configuration.get(&options::SLOT_REQUEST_TIMEOUT),
+            worker_start_timeout: WORKER_START_TIMEOUT,
+            cancellation_timeout: CANCELLATION_TIMEOUT,
         })
     }
 }
-
-/// A peer whose connection closed may come back within that before it counts as lost; mostly its
-/// agent (or YARN) says within that why it is gone.
-pub(crate) const RECONNECT_GRACE: Duration = Duration::from_secs(1);

@@ -1,26 +1,20 @@
 //! The shells end to end, with scripted workers in this process.
 
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
 mod scripted;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_coordination::job::RestartStrategy;
 use flott_jobmanager::{Dispatcher, DispatcherHandle, EmbeddedDriver, JobSnapshot, SubmitError};
 use flott_model::{ExecutionState, Failure, FailureClass, GraphError, JobGraph, JobId, JobStatus};
 use flott_protocol::message::JobBundle;
 use scripted::{Behaviour, Script, graph, settings};
 
 fn start(script: &Arc<Script>, restarts: u32) -> DispatcherHandle {
-    let mut settings = settings();
-    if restarts > 0 {
-        let delay = Duration::from_millis(10);
-        settings.jobs.restart_strategy = RestartStrategy::FixedDelay {
-            attempts: restarts,
-            delay,
-        };
-    }
-    Dispatcher::start(settings, Box::new(EmbeddedDriver::new(2, script.factory())))
+    let driver = EmbeddedDriver::new(2, script.factory());
+    Dispatcher::start(settings(restarts), Box::new(driver))
 }
 
 async fn submit(dispatcher: &DispatcherHandle, graph: JobGraph) -> JobId {

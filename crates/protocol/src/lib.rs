@@ -5,6 +5,8 @@
 
 pub mod application;
 pub mod environment;
+pub mod executor;
 pub mod message;
+pub mod process;
 pub mod program;
 pub mod rpc;

@@ -10,7 +10,7 @@ mod server;
 use std::time::Duration;
 
 pub use client::{ConnectError, connect_agent, connect_worker, fetch_blob};
-pub use secret::{InvalidToken, Secret, Token, hex};
+pub use secret::{InvalidHex, Secret, Token, hex, unhex};
 pub use server::{BlobSource, Endpoint, ServeError, serve};
 
 /// Messages that may wait in each direction of a connection before its sender has to wait.

@@ -1,15 +1,13 @@
 //! Workers that do as a script says, in place of real ones.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flott_coordination::job::RestartStrategy;
-use flott_coordination::resource::ResourceSettings;
-use flott_jobmanager::{DispatcherSettings, JobOptions, WorkerFactory};
+use flott_config::Configuration;
+use flott_jobmanager::{DispatcherSettings, WorkerFactory};
 use flott_model::{
-    Epoch, ExecutionState, Failure, FailureClass, JobEdge, JobGraph, JobVertex, PROTOCOL_VERSION,
+    ExecutionState, Failure, FailureClass, JobEdge, JobGraph, JobVertex, PROTOCOL_VERSION,
     ShipStrategy,
 };
 use flott_protocol::message::{
@@ -210,31 +208,21 @@ pub(crate) fn graph(parallelism: u32, execute_index: u32) -> JobGraph {
     }
 }
 
-pub(crate) fn settings() -> DispatcherSettings {
-    DispatcherSettings {
-        cluster_id: "test".to_owned(),
-        epoch: Epoch(1),
-        secret: Secret::new(b"test"),
-        job_master: String::new(),
-        configuration: BTreeMap::new(),
-        hadoop: BTreeMap::new(),
-        user: "me".to_owned(),
-        jobs: JobOptions {
-            restart_strategy: RestartStrategy::None,
-            slot_request_timeout: Duration::from_secs(10),
-            worker_start_timeout: Duration::from_secs(10),
-            cancellation_timeout: Duration::from_secs(10),
-        },
-        resources: ResourceSettings {
-            slots_per_container: 2,
-            idle_timeout: Duration::from_secs(30),
-            registration_timeout: Duration::from_secs(10),
-            maximum_failed_containers: None,
-        },
-        heartbeat_interval: Duration::from_millis(100),
-        heartbeat_timeout: Duration::from_millis(800),
-        slot_memory_bytes: 0,
-        worker_stop_grace: Duration::from_millis(500),
-        blobs: BTreeMap::new(),
-    }
+pub(crate) fn settings(restarts: u32) -> DispatcherSettings {
+    let strategy = if restarts == 0 { "none" } else { "fixed-delay" };
+    let texts = [
+        ("heartbeat.interval", "100 ms"),
+        ("heartbeat.timeout", "800 ms"),
+        ("restart-strategy.type", strategy),
+        (
+            "restart-strategy.fixed-delay.attempts",
+            &restarts.to_string(),
+        ),
+        ("restart-strategy.fixed-delay.delay", "10 ms"),
+    ];
+    let map = texts
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    let configuration = Configuration::from_map(map).unwrap();
+    DispatcherSettings::new("test", Secret::new(b"test"), configuration)
 }

@@ -9,10 +9,10 @@ use sha2::Sha256;
 /// What an agent's token is the HMAC of. No job id looks like it.
 const AGENT_SUBJECT: &[u8] = b"agent";
 
-/// A token is not in hexadecimal digits.
+/// A text is not in hexadecimal digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a token must be an even number of hexadecimal digits")]
-pub struct InvalidToken;
+#[error("an even number of hexadecimal digits is expected")]
+pub struct InvalidHex;
 
 /// The secret all processes of an application but its workers share.
 #[derive(Clone)]
@@ -75,22 +75,8 @@ impl Token {
         hex(&self.0)
     }
 
-    pub(super) fn from_hex(text: &str) -> Result<Self, InvalidToken> {
-        let digits = text.as_bytes();
-        if !digits.len().is_multiple_of(2) {
-            return Err(InvalidToken);
-        }
-        digits
-            .chunks_exact(2)
-            .map(|pair| {
-                let digit = |at: usize| char::from(pair[at]).to_digit(16);
-                let value = digit(0).zip(digit(1)).map(|(high, low)| high * 16 + low);
-                value
-                    .and_then(|value| u8::try_from(value).ok())
-                    .ok_or(InvalidToken)
-            })
-            .collect::<Result<Vec<u8>, _>>()
-            .map(Self)
+    pub(super) fn from_hex(text: &str) -> Result<Self, InvalidHex> {
+        unhex(text).map(Self)
     }
 }
 
@@ -110,6 +96,22 @@ pub fn hex(bytes: &[u8]) -> String {
             }
             text
         })
+}
+
+/// Bytes from hexadecimal digits.
+pub fn unhex(text: &str) -> Result<Vec<u8>, InvalidHex> {
+    let digits = text.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return Err(InvalidHex);
+    }
+    let bytes = digits.chunks_exact(2).map(|pair| {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        let value = digit(0).zip(digit(1)).map(|(high, low)| high * 16 + low);
+        value
+            .and_then(|value| u8::try_from(value).ok())
+            .ok_or(InvalidHex)
+    });
+    bytes.collect()
 }
 
 #[cfg(test)]
@@ -133,7 +135,7 @@ mod tests {
         let token = Secret::new(b"x").agent_token();
         assert_eq!(Token::from_hex(&token.to_hex()), Ok(token));
         for text in ["abc", "zz", "+1", "ä"] {
-            assert_eq!(Token::from_hex(text), Err(InvalidToken), "{text}");
+            assert_eq!(Token::from_hex(text), Err(InvalidHex), "{text}");
         }
     }
 

@@ -1,0 +1,38 @@
+//! `/jobs/:id/execution-result`: what an attached client waits for.
+
+use flott_jobmanager::JobSnapshot;
+use flott_model::JobStatus;
+use serde_json::{Value, json};
+
+use crate::exceptions;
+
+pub(crate) fn execution_result(job: &JobSnapshot) -> Value {
+    let status = match job.status {
+        JobStatus::Finished => "SUCCEEDED",
+        JobStatus::Canceled => "CANCELED",
+        JobStatus::Failed => "FAILED",
+        JobStatus::Initializing
+        | JobStatus::Created
+        | JobStatus::Running
+        | JobStatus::Failing
+        | JobStatus::Cancelling
+        | JobStatus::Restarting
+        | JobStatus::Suspended
+        | JobStatus::Reconciling => return json!({ "status": { "id": "IN_PROGRESS" } }),
+    };
+    let mut result = json!({
+        "id": job.id.to_string(),
+        "application-status": status,
+        "accumulator-results": {},
+        "net-runtime": job.duration_ms(),
+    });
+    if let Some(cause) = job.root_cause() {
+        result["failure-cause"] = json!({
+            "class": exceptions::class(cause),
+            "stack-trace": cause.to_string(),
+            // Flink's is a serialized Java object; there is none here.
+            "serialized-throwable": "",
+        });
+    }
+    json!({ "status": { "id": "COMPLETED" }, "job-execution-result": result })
+}

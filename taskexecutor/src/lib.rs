@@ -1,0 +1,12 @@
+//! The agent of a container: connects to the JobManager, starts worker processes when told, and
+//! reports how they end. Runs no user code itself.
+
+mod agent;
+mod bundle;
+mod elf;
+mod memory;
+mod node;
+mod supervisor;
+mod workers;
+
+pub use agent::{Agent, AgentEnd, AgentSettings};

@@ -1,0 +1,89 @@
+//! The memory of all processes of a container, summed as the NodeManager does.
+
+use std::collections::BTreeSet;
+
+use flott_protocol::message::MemoryUse;
+
+/// Samples the process tree below (and with) this process.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryMeter {
+    peak_resident_bytes: u64,
+}
+
+impl MemoryMeter {
+    pub(crate) fn sample(&mut self) -> MemoryUse {
+        let mut sum = MemoryUse::default();
+        let mut waiting = vec![std::process::id()];
+        let mut seen = BTreeSet::new();
+        while let Some(pid) = waiting.pop() {
+            if !seen.insert(pid) {
+                continue;
+            }
+            // A process may end while it is looked at: then it counts as gone.
+            if let Some((virtual_bytes, resident_bytes)) = memory_of(pid) {
+                sum.virtual_bytes += virtual_bytes;
+                sum.resident_bytes += resident_bytes;
+                waiting.extend(children_of(pid));
+            }
+        }
+        self.peak_resident_bytes = self.peak_resident_bytes.max(sum.resident_bytes);
+        sum.peak_resident_bytes = self.peak_resident_bytes;
+        sum
+    }
+}
+
+/// Virtual and resident bytes.
+fn memory_of(pid: u32) -> Option<(u64, u64)> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let kilobytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    // A zombie has no memory, and no such lines.
+    Some((kilobytes("VmSize:")? * 1024, kilobytes("VmRSS:")? * 1024))
+}
+
+fn children_of(pid: u32) -> Vec<u32> {
+    // Children belong to the thread that started them.
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let lists = threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let mut children = Vec::new();
+    for list in lists {
+        children.extend(
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse::<u32>().ok()),
+        );
+    }
+    children
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn children_are_counted_and_the_peak_stays() {
+        let mut meter = MemoryMeter::default();
+        let alone = meter.sample();
+        assert!(alone.resident_bytes > 0 && alone.virtual_bytes > alone.resident_bytes);
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
+        let children = children_of(std::process::id());
+        let with_child = meter.sample();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(children.contains(&child.id()), "{children:?}");
+        assert!(with_child.peak_resident_bytes >= with_child.resident_bytes);
+        assert!(meter.sample().peak_resident_bytes >= with_child.peak_resident_bytes);
+        assert!(
+            memory_of(child.id()).is_none(),
+            "a process that ended counts as gone"
+        );
+    }
+}
