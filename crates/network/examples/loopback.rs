@@ -47,13 +47,14 @@ impl Task {
 }
 
 fn send(mut ends: Vec<RemoteSender>, frames: usize, task: &Task) -> Result<(), NetworkError> {
+    let rows = vec![7; FRAME];
     let mut left = vec![frames; ends.len()];
     loop {
         let mut moved = false;
         for (tx, left) in ends.iter_mut().zip(&mut left) {
             while *left > 0 && tx.settle()? {
                 let mut payload = tx.buffer();
-                payload.resize(FRAME, 7);
+                payload.extend_from_slice(&rows);
                 tx.send(DataFrame {
                     payload,
                     rows: 1,

@@ -128,14 +128,17 @@ impl Network {
     }
 
     /// A sender to the worker at `address`, by the link to it, which is dialed if there is none.
-    /// A failure to connect is an error of the sender. `task` is woken when credit arrives.
+    /// Use the address as the worker announced it: by another name it gets a second link, which
+    /// replaces the first. A failure to connect is an error of the sender. `task` is woken when
+    /// credit that it waits for arrives, and when the channel fails.
     pub fn sender(&self, channel: ChannelId, address: &str, task: Waker) -> RemoteSender {
         let link = self.shared.link(address);
         let end = link.open(channel, task, self.shared.settings.piece_bytes());
         RemoteSender::new(Arc::clone(&self.shared), link, end)
     }
 
-    /// The receiver of exactly that channel. `task` is woken when something arrives.
+    /// The receiver of exactly that channel. `task` is woken when something arrives, and when the
+    /// channel fails.
     pub fn receiver(&self, channel: ChannelId, task: Waker) -> RemoteReceiver {
         let settings = &self.shared.settings;
         let share = settings.exclusive_bytes();
