@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flott_coordination::Timestamp;
 use flott_coordination::job::SubtaskOutput;
-use flott_model::{ExecutionAttemptId, Failure, JobId, JobStatus, SlotId};
+use flott_model::{ContainerId, ExecutionAttemptId, Failure, JobId, JobStatus, SlotId};
 
 /// Of one job.
 #[derive(Debug, Default)]
@@ -46,9 +46,19 @@ pub(crate) struct Record {
     pub(crate) jobs: BTreeMap<JobId, JobRecord>,
     /// What the driver was asked for last.
     pub(crate) outstanding: u32,
+    /// Containers that were launched and have neither registered nor gone.
+    pub(crate) coming: BTreeSet<ContainerId>,
+    /// A container that was launched though enough were coming.
+    pub(crate) needless_launch: Option<ContainerId>,
 }
 
 impl Record {
+    /// Slots that jobs want and do not have.
+    pub(crate) fn missing(&self) -> usize {
+        let missing = |job: &JobRecord| (job.required as usize).saturating_sub(job.granted.len());
+        self.jobs.values().map(missing).sum()
+    }
+
     pub(crate) fn of(&mut self, job: JobId) -> &mut JobRecord {
         self.jobs.entry(job).or_default()
     }

@@ -21,11 +21,21 @@ impl World {
                     .granted
                     .retain(|slot| !slots.contains(slot));
             }
+            ResourceEvent::AgentRegistered { container, .. }
+            | ResourceEvent::ContainerCompleted { container, .. } => {
+                self.record.coming.remove(container);
+            }
             _ => (),
         }
         for action in self.resources.handle(self.now, event) {
             self.perform_for_resources(action);
         }
+    }
+
+    /// Containers that the missing slots take.
+    pub(crate) fn needed_containers(&self) -> usize {
+        let slots = self.plan.resources.slots_per_container as usize;
+        self.record.missing().div_ceil(slots)
     }
 
     fn perform_for_resources(&mut self, action: ResourceAction) {
@@ -35,12 +45,18 @@ impl World {
                 self.ask_driver(containers);
             }
             ResourceAction::Launch(container) => {
+                let needed = self.needed_containers();
+                if self.record.coming.len() >= needed {
+                    self.record.needless_launch = Some(container.clone());
+                }
+                self.record.coming.insert(container.clone());
                 self.say(
                     Channel::ResourceToDriver,
                     Happening::ContainerLaunches(container),
                 );
             }
             ResourceAction::ReleaseContainer { container, .. } => {
+                self.record.coming.remove(&container);
                 self.say(
                     Channel::ResourceToDriver,
                     Happening::ContainerDies(container, false),

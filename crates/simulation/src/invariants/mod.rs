@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`single_attempt`]: a subtask has at most one live attempt that counts | each step |
 //! | [`slot_owner`]: the live tasks of a slot belong to one job | each step |
-//! | [`outstanding`]: the driver is never asked for more than is needed | each step |
+//! | [`outstanding`]: no container is asked for or launched that nobody needs | each step |
+//! | [`no_orphan`]: no worker outlives its job | each step |
 //! | [`commit`]: what is committed is what the last attempts put out, once | each step, end |
 //! | [`legal_end`]: every job ends, and as its history says it may | end |
 //! | [`no_leak`]: no container or process is left over | end |
@@ -12,6 +13,7 @@
 mod commit;
 mod legal_end;
 mod no_leak;
+mod no_orphan;
 mod outstanding;
 mod single_attempt;
 mod slot_owner;
@@ -37,6 +39,10 @@ const STEP: &[Invariant] = &[
     Invariant {
         name: "outstanding",
         check: outstanding::check,
+    },
+    Invariant {
+        name: "no_orphan",
+        check: no_orphan::check,
     },
     Invariant {
         name: "commit",

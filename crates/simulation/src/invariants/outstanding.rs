@@ -1,20 +1,18 @@
-//! The driver is never asked for more containers than the missing slots take.
+//! No more containers are asked for than the missing slots take beyond those that are coming, and
+//! none is launched that nobody needs.
 
 use crate::world::World;
 
 pub(super) fn check(world: &World) -> Result<(), String> {
-    let missing: usize = world
-        .record
-        .jobs
-        .values()
-        .map(|job| (job.required as usize).saturating_sub(job.granted.len()))
-        .sum();
-    let needed = missing.div_ceil(world.plan.resources.slots_per_container as usize);
-    let outstanding = world.record.outstanding;
-    if outstanding as usize > needed {
+    let (needed, coming) = (world.needed_containers(), world.record.coming.len());
+    let outstanding = world.record.outstanding as usize;
+    if outstanding > needed.saturating_sub(coming) {
         return Err(format!(
-            "{outstanding} containers are asked for, {needed} are needed"
+            "{outstanding} containers are asked for, {needed} are needed, {coming} are coming"
         ));
     }
-    Ok(())
+    match &world.record.needless_launch {
+        Some(container) => Err(format!("{container} was launched and nobody needs it")),
+        None => Ok(()),
+    }
 }

@@ -33,7 +33,14 @@ fn deploy(graph: &JobGraph) -> Vec<(WorkerId, TaskDeployment)> {
             JobAction::Deploy { worker, tasks } => {
                 deployed.extend(tasks.into_iter().map(|task| (worker.clone(), task)));
             }
-            _ => (),
+            JobAction::RequireSlots(_)
+            | JobAction::ReleaseSlots(_)
+            | JobAction::StopWorker(_)
+            | JobAction::CancelTasks { .. }
+            | JobAction::Commit { .. }
+            | JobAction::ScheduleTimer(..)
+            | JobAction::StatusChanged(..)
+            | JobAction::ExecutionChanged { .. } => (),
         }
     }
     deployed
