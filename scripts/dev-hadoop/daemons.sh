@@ -141,11 +141,16 @@ webhdfs() { # METHOD PATH?QUERY
 
 namenode_metric() { http "http://$host:$nn_http/jmx?qry=Hadoop:service=NameNode,name=$1"; }
 
-namenode_serves() { namenode_metric NameNodeInfo 2>/dev/null | grep -q '"Safemode" : ""'; }
+datanode_is_known() { namenode_metric FSNamesystemState 2>/dev/null | grep -q '"NumLiveDataNodes" : [1-9]'; }
+
+# An empty NameNode leaves safe mode at once, but nothing can be written before the DataNode has come back to it.
+namenode_serves() {
+  namenode_metric NameNodeInfo 2>/dev/null | grep -q '"Safemode" : ""' && { gone dn || datanode_is_known; }
+}
 
 datanode_serves() {
   http "http://$host:$dn_http/jmx?qry=Hadoop:service=DataNode,name=DataNodeInfo" | grep -q '"ActorState\\":\\"RUNNING' &&
-    namenode_metric FSNamesystemState 2>/dev/null | grep -q '"NumLiveDataNodes" : [1-9]'
+    datanode_is_known
 }
 
 # The ResourceManager opens its port before it has recovered; it can be used once the nodes that live have come back.
