@@ -26,8 +26,13 @@ fn failed(what: &str, error: &FileSystemError) -> TaskError {
     TaskError::transient(format!("output '{what}' cannot be committed: {error}"))
 }
 
-/// Checks at submission that the output directory has nothing in it, and creates it.
-pub async fn prepare_output(files: &FileSystems, directory: &str) -> Result<(), TaskError> {
+/// Checks at submission that the output directory has nothing in it (unless an earlier attempt of
+/// the application has begun to write), creates it, and gives its full URI: the same everywhere.
+pub async fn prepare_output(
+    files: &FileSystems,
+    directory: &str,
+    retry: bool,
+) -> Result<String, TaskError> {
     let refused = |error: FileSystemError| {
         TaskError::user(format!("output '{directory}' cannot be written: {error}"))
     };
@@ -39,17 +44,18 @@ pub async fn prepare_output(files: &FileSystems, directory: &str) -> Result<(), 
             )));
         }
         Ok(_) => {
-            if !fs.list(&path).await.map_err(refused)?.is_empty() {
+            if !retry && !fs.list(&path).await.map_err(refused)?.is_empty() {
                 return Err(TaskError::user(format!(
                     "output '{directory}' exists and is not empty: remove it or choose another"
                 )));
             }
-            return Ok(());
+            return Ok(fs.qualify(&path));
         }
         Err(error) if *error.kind() == ErrorKind::NotFound => (),
         Err(error) => return Err(refused(error)),
     }
-    fs.mkdirs(&path, 0o755).await.map_err(refused)
+    fs.mkdirs(&path, 0o755).await.map_err(refused)?;
+    Ok(fs.qualify(&path))
 }
 
 /// Removes what attempts that did not finish left in the directory.

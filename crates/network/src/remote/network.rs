@@ -203,9 +203,13 @@ fn bind(runtime: &Runtime, settings: &NetworkSettings) -> Result<(TcpListener, u
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for port in settings.ports.clone() {
         let address = SocketAddr::new(settings.bind, port);
-        let bound = runtime
-            .block_on(TcpListener::bind(address))
-            .and_then(|listener| listener.local_addr().map(|local| (listener, local.port())));
+        // Not `block_on`: a worker may be started from inside another runtime.
+        let bound = std::net::TcpListener::bind(address).and_then(|listener| {
+            listener.set_nonblocking(true)?;
+            let port = listener.local_addr()?.port();
+            let _entered = runtime.enter();
+            Ok((TcpListener::from_std(listener)?, port))
+        });
         match bound {
             Ok(bound) => return Ok(bound),
             Err(error) => last = error,

@@ -1,0 +1,48 @@
+//! What `main()` gets back when something is wrong.
+
+use flott_model::{Failure, GraphError, JobId, JobStatus};
+
+/// Why a job could not be built, submitted, or finished.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A setting cannot be read.
+    #[error("{0}")]
+    Configuration(String),
+    /// The program was started in a way it does not understand.
+    #[error("cannot start in this role: {0}")]
+    Role(String),
+    /// The graph cannot be run.
+    #[error("the job cannot be run: {0}")]
+    Graph(#[from] GraphError),
+    /// A check at submission failed: input missing, output exists, `on_submit` failed.
+    #[error("{0}")]
+    Submission(String),
+    /// The cluster did not accept the job.
+    #[error("the job was not accepted: {0}")]
+    Refused(String),
+    /// The job ended otherwise than FINISHED.
+    #[error("job {job} ended {status}{}", cause(.failure))]
+    Ended {
+        /// The job.
+        job: JobId,
+        /// How it ended.
+        status: JobStatus,
+        /// Why, if by a failure.
+        failure: Option<Box<Failure>>,
+    },
+    /// The connection to whoever started the program, or an inner service, broke.
+    #[error("{doing} failed: {source}")]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+fn cause(failure: &Option<Box<Failure>>) -> String {
+    failure
+        .as_ref()
+        .map_or(String::new(), |failure| format!(": {failure}"))
+}

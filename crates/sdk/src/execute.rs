@@ -1,0 +1,141 @@
+//! `execute()`: what it does depends on the role of the process.
+
+mod embedded;
+mod engine;
+mod launch;
+mod submit;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flott_config::{Configuration, options};
+use flott_filesystem::FileSystems;
+use flott_model::{JobId, OnceValue};
+use flott_protocol::environment::Role;
+use flott_runtime::BufferTimeout;
+use flott_runtime::plan::Plan;
+
+pub(crate) use launch::Launch;
+
+use crate::error::Error;
+use crate::graph::{GraphSettings, StreamGraph, Submission, build_plan};
+
+/// How a job ended that ended well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobExecutionResult {
+    /// The job.
+    pub job_id: JobId,
+    /// From acceptance to end; zero if nobody waited for the end (detached).
+    pub net_runtime: Duration,
+    /// Whether `execute()` returned before the job's end.
+    pub detached: bool,
+}
+
+/// Builds the plan and runs it as the role says.
+pub(crate) fn run_job(
+    launch: &mut Launch,
+    mut graph: StreamGraph,
+    name: &str,
+    execute_index: u32,
+    mut once: Vec<OnceValue>,
+    max_parallelism: Option<u32>,
+) -> Result<JobExecutionResult, Error> {
+    if launch.role() == Role::Worker {
+        return worker::execute(launch, graph, name, execute_index, max_parallelism);
+    }
+    if launch.is_submission() {
+        once.extend(prepare(
+            &mut graph,
+            &launch.file_systems()?,
+            launch.is_retry(),
+        )?);
+    }
+    let plan = plan_of(launch, graph, name, execute_index, once, max_parallelism);
+    plan.graph.validate()?;
+    match launch.role() {
+        Role::Embedded => embedded::execute(launch, plan),
+        Role::Plan | Role::Submit | Role::Driver | Role::Worker => submit::execute(launch, plan),
+    }
+}
+
+fn plan_of(
+    launch: &Launch,
+    graph: StreamGraph,
+    name: &str,
+    execute_index: u32,
+    once: Vec<OnceValue>,
+    max_parallelism: Option<u32>,
+) -> Plan {
+    let configuration = launch.configuration();
+    let name = configuration
+        .get(&options::PIPELINE_NAME)
+        .unwrap_or_else(|| name.to_owned());
+    build_plan(
+        graph,
+        GraphSettings {
+            name,
+            args: std::env::args().skip(1).collect(),
+            once,
+            configuration: configuration.to_map(),
+            execute_index,
+            chaining: configuration.get(&options::PIPELINE_OPERATOR_CHAINING_ENABLED),
+            max_parallelism,
+            buffer_timeout: buffer_timeout(configuration),
+        },
+    )
+}
+
+fn buffer_timeout(configuration: &Configuration) -> BufferTimeout {
+    if configuration.get(&options::EXECUTION_BUFFER_TIMEOUT_ENABLED) {
+        BufferTimeout::After(configuration.get(&options::EXECUTION_BUFFER_TIMEOUT))
+    } else {
+        BufferTimeout::Never
+    }
+}
+
+/// The name under which what a node found out is shipped.
+fn prepared_name(node: usize) -> String {
+    format!("flott.node.{node}")
+}
+
+/// Lets sources and sinks look at the world, once; keeps what they found.
+fn prepare(
+    graph: &mut StreamGraph,
+    files: &Arc<FileSystems>,
+    retry: bool,
+) -> Result<Vec<OnceValue>, Error> {
+    let mut found = Vec::new();
+    for (index, node) in graph.nodes.iter_mut().enumerate() {
+        let Some(prepare) = node.prepare.take() else {
+            continue;
+        };
+        let (files, parallelism) = (Arc::clone(files), node.parallelism);
+        let future = prepare(Submission {
+            files,
+            parallelism,
+            retry,
+        });
+        let value = engine::run(future).map_err(|error| Error::Submission(error.message))?;
+        let _ = node.prepared.set(value.clone());
+        found.push(OnceValue {
+            name: prepared_name(index),
+            value,
+        });
+    }
+    Ok(found)
+}
+
+/// Gives every node what was found out at submission.
+fn restore_prepared(graph: &StreamGraph, once: &[OnceValue]) {
+    let by_name: BTreeMap<&str, &OnceValue> = once
+        .iter()
+        .map(|value| (value.name.as_str(), value))
+        .collect();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        if let Some(value) = by_name.get(prepared_name(index).as_str()) {
+            let _ = node.prepared.set(value.value.clone());
+        }
+    }
+}

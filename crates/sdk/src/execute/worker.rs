@@ -1,0 +1,119 @@
+//! Role worker: `main()` ran again to find the code; from here on the process obeys its JobMaster.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flott_model::{Failure, FailureClass, JobId};
+use flott_protocol::message::{WorkerMessage, WorkerSpec, worker_message};
+use flott_protocol::rpc::{Token, connect_worker};
+use flott_runtime::plan::Plan;
+use flott_runtime::worker::Worker;
+
+use super::{JobExecutionResult, Launch, engine, plan_of, restore_prepared};
+use crate::error::Error;
+use crate::graph::StreamGraph;
+
+/// Exit code of a worker that cannot serve its job.
+const EXIT_UNFIT: i32 = 78;
+/// Exit code of a worker that lost its JobMaster or could not begin.
+const EXIT_LOST: i32 = 75;
+
+pub(super) fn execute(
+    launch: &mut Launch,
+    graph: StreamGraph,
+    name: &str,
+    execute_index: u32,
+    max_parallelism: Option<u32>,
+) -> Result<JobExecutionResult, Error> {
+    let Some(spec) = launch.spec().cloned() else {
+        return Err(Error::Role("a worker without description".into()));
+    };
+    if execute_index < spec.graph.execute_index {
+        // That job is over; this process serves a later one of the same main().
+        let job_id = spec.job.parse().unwrap_or(JobId(0));
+        return Ok(JobExecutionResult {
+            job_id,
+            net_runtime: Duration::ZERO,
+            detached: false,
+        });
+    }
+    restore_prepared(&graph, &spec.graph.once);
+    let plan = plan_of(
+        launch,
+        graph,
+        name,
+        execute_index,
+        Vec::new(),
+        max_parallelism,
+    );
+    watch_agent();
+    let code = match engine::run_threaded(|| serve(spec, plan)) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::error!("{error}");
+            EXIT_LOST
+        }
+    };
+    std::process::exit(code)
+}
+
+/// The agent keeps the worker's standard input open: its end is the agent's end.
+fn watch_agent() {
+    std::thread::spawn(|| {
+        let mut byte = [0; 64];
+        loop {
+            match std::io::stdin().read(&mut byte) {
+                Ok(0) => {
+                    tracing::error!("the task executor is gone");
+                    std::process::exit(EXIT_LOST);
+                }
+                Ok(_) => (),
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+async fn serve(spec: WorkerSpec, mut plan: Plan) -> i32 {
+    let token = Token::from_bytes(&spec.token);
+    let (messages, commands) = match connect_worker(&spec.job_master, &spec.job, &token).await {
+        Ok(connected) => connected,
+        Err(error) => {
+            tracing::error!("cannot reach the JobMaster: {error}");
+            return EXIT_LOST;
+        }
+    };
+    if let Some(difference) = plan.graph.first_difference(&spec.graph) {
+        let message = format!(
+            "main() built another graph on the worker than was submitted: {difference}. What \
+             main() reads (arguments, environment, files, time) must be the same everywhere; \
+             use env.once() for what is not"
+        );
+        tracing::error!("{message}");
+        let kind = worker_message::Kind::Unfit(Failure::new(FailureClass::Fatal, message));
+        let _ = messages.send(WorkerMessage { kind: Some(kind) }).await;
+        // Until the JobMaster has it: it ends the connection.
+        let mut commands = commands;
+        let told = async { while commands.recv().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(5), told).await;
+        return EXIT_UNFIT;
+    }
+    plan.graph = spec.graph.clone();
+    match (Worker {
+        spec,
+        plan: Arc::new(plan),
+        messages,
+        commands,
+    })
+    .run()
+    .await
+    {
+        Ok(()) => 0,
+        Err(error) => {
+            tracing::error!("{error}");
+            EXIT_LOST
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a program builds: operators and edges with their code, before chaining.
+
+mod build;
+mod edge;
+mod uid;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+
+use flott_filesystem::FileSystems;
+use flott_model::ShipStrategy;
+use flott_operators::TaskError;
+use flott_operators::sink::Committer;
+use flott_runtime::plan::{EdgeFactory, NodeFactory, TeeFactory};
+
+pub(crate) use build::{GraphSettings, build_plan};
+pub(crate) use edge::{EdgeKind, boxed_sink, edge_factory, gate_factory, schema_hash, tee_factory};
+
+/// Name and identity of one operator.
+#[derive(Debug, Clone)]
+pub(crate) struct OperatorInfo {
+    pub(crate) kind: &'static str,
+    pub(crate) name: String,
+    pub(crate) uid: Option<String>,
+}
+
+impl OperatorInfo {
+    pub(crate) fn new(kind: &'static str) -> Self {
+        Self {
+            kind,
+            name: kind.to_owned(),
+            uid: None,
+        }
+    }
+
+    pub(crate) fn named(kind: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            kind,
+            name: name.into(),
+            uid: None,
+        }
+    }
+}
+
+/// Whether a node may share a task with its neighbours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Chaining {
+    Allowed,
+    /// Begins a new chain.
+    Head,
+    /// Neither with what is before it nor with what follows.
+    Never,
+}
+
+/// What a node has found out at submission; shipped with the job.
+pub(crate) type Prepared = Arc<OnceLock<Vec<u8>>>;
+type PrepareFuture = Pin<Box<dyn Future<Output = Result<Vec<u8>, TaskError>> + Send>>;
+/// Checks and finds out, at submission, what subtasks must agree on.
+pub(crate) type Prepare = Box<dyn FnOnce(Submission) -> PrepareFuture + Send>;
+
+/// What a node can ask at submission.
+pub(crate) struct Submission {
+    pub(crate) files: Arc<FileSystems>,
+    pub(crate) parallelism: u32,
+    /// An earlier attempt of the application was checked and may have begun to write.
+    pub(crate) retry: bool,
+}
+
+pub(crate) struct StreamEdge {
+    pub(crate) from: usize,
+    pub(crate) ship: ShipStrategy,
+    /// Operators fused into the writer of the edge; they run in the source's task.
+    pub(crate) operators: Vec<OperatorInfo>,
+    pub(crate) factory: EdgeFactory,
+    pub(crate) record_schema: u64,
+    pub(crate) key_schema: u64,
+}
+
+pub(crate) struct StreamNode {
+    /// In order; none: a node that only carries an exchange.
+    pub(crate) operators: Vec<OperatorInfo>,
+    pub(crate) parallelism: u32,
+    pub(crate) max_parallelism: Option<u32>,
+    pub(crate) slot_sharing_group: String,
+    pub(crate) chaining: Chaining,
+    pub(crate) inputs: Vec<StreamEdge>,
+    pub(crate) factory: NodeFactory,
+    pub(crate) tee: TeeFactory,
+    pub(crate) committer: Option<Committer>,
+    pub(crate) prepare: Option<Prepare>,
+    pub(crate) prepared: Prepared,
+}
+
+/// All nodes of one job, in order of the program.
+#[derive(Default)]
+pub(crate) struct StreamGraph {
+    pub(crate) nodes: Vec<StreamNode>,
+}
+
+impl StreamGraph {
+    pub(crate) fn add(&mut self, node: StreamNode) -> usize {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+}

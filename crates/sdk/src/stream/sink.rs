@@ -1,0 +1,186 @@
+//! Ends of streams.
+
+use std::fmt::{Debug, Display};
+use std::sync::Arc;
+
+use flott_connectors::discard::DiscardWriter;
+use flott_connectors::file::{TextWriter, committer, prepare_output};
+use flott_connectors::print::PrintWriter;
+use flott_model::ShipStrategy;
+use flott_operators::pipe::{Pipe, PipeLink};
+use flott_operators::sink::{Committer, SinkOperator, SinkWriter};
+use flott_operators::{BatchSink, SubtaskContext, TaskError};
+use flott_record::Record;
+use flott_runtime::plan::NodeFactory;
+
+use crate::StreamExecutionEnvironment;
+use crate::graph::{
+    Chaining, OperatorInfo, Prepare, Prepared, StreamNode, boxed_sink, gate_factory,
+};
+use crate::stream::DataStream;
+use crate::stream::data::plain_edge;
+
+/// The end of a stream.
+pub struct DataStreamSink {
+    env: StreamExecutionEnvironment,
+    node: usize,
+}
+
+impl DataStreamSink {
+    /// Names the sink, for people.
+    pub fn name(self, name: &str) -> Self {
+        self.env.last_operator(self.node, |operator| {
+            operator.name = format!("Sink: {name}")
+        });
+        self
+    }
+
+    /// Identifies the sink, for savepoints; must be unique in the job.
+    pub fn uid(self, uid: &str) -> Self {
+        self.env
+            .last_operator(self.node, |operator| operator.uid = Some(uid.to_owned()));
+        self
+    }
+
+    /// The number of subtasks of the sink; default: that of the stream it ends.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn set_parallelism(self, parallelism: u32) -> Self {
+        assert!(
+            parallelism > 0,
+            "the parallelism of an operator is at least 1"
+        );
+        self.env
+            .with_node(self.node, |node| node.parallelism = parallelism);
+        self
+    }
+
+    /// Runs the sink in a task of its own.
+    pub fn disable_chaining(self) -> Self {
+        self.env
+            .with_node(self.node, |node| node.chaining = Chaining::Never);
+        self
+    }
+}
+
+impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
+    /// Ends the stream in writers made by `make`, one per subtask.
+    fn end_in<W, F>(self, name: &str, make: F, ends: Ends) -> DataStreamSink
+    where
+        W: SinkWriter<T> + 'static,
+        F: Fn(&SubtaskContext) -> Result<W, TaskError> + Send + Sync + 'static,
+    {
+        let stream = self;
+        let position = stream.env.next_node() as u32;
+        let pipe = stream.pipe;
+        let factory = NodeFactory::Operator {
+            operator: Arc::new(move |context, _| {
+                let writer = make(context)?;
+                let sink: Box<dyn BatchSink<T>> = Box::new(SinkOperator::new(
+                    writer,
+                    position,
+                    context.committables.clone(),
+                ));
+                Ok(boxed_sink::<H>(PipeLink::new(pipe.clone(), sink)))
+            }),
+            gate: gate_factory::<H>(),
+        };
+        let mut operators = stream.operators;
+        operators.push(OperatorInfo::named("Sink", format!("Sink: {name}")));
+        let parallelism = stream.env.parallelism_of(stream.from);
+        // Nothing follows a sink.
+        let tee = Arc::new(|_| Box::new(()) as flott_runtime::exchange::AnyBox);
+        let node = StreamNode {
+            inputs: vec![plain_edge::<H>(stream.from, ShipStrategy::Forward)],
+            committer: ends.committer,
+            prepare: ends.prepare,
+            prepared: ends.prepared,
+            ..stream.env.new_node(operators, parallelism, factory, tee)
+        };
+        let node = stream.env.add_node(node);
+        DataStreamSink {
+            env: stream.env,
+            node,
+        }
+    }
+
+    /// Prints each record to the standard output of its process (on YARN: `taskmanager.out` of the
+    /// container); with several subtasks each line begins with `n> `.
+    pub fn print(self) -> DataStreamSink
+    where
+        T: Display,
+    {
+        let make =
+            |context: &SubtaskContext| Ok(PrintWriter::new(context.subtask, context.parallelism));
+        self.end_in("Print to Std. Out", make, Ends::default())
+    }
+
+    /// Prints each record as `{:?}` shows it.
+    pub fn print_debug(self) -> DataStreamSink
+    where
+        T: Debug,
+    {
+        self.map(|record| format!("{record:?}")).print()
+    }
+
+    /// Drops all records.
+    pub fn discard(self) -> DataStreamSink {
+        self.end_in("Discard", |_| Ok(DiscardWriter), Ends::default())
+    }
+
+    /// Writes each record as a line of text to files in a directory, on any file system. `format`
+    /// appends the record to the line; the line end is added. The directory must not exist, or be
+    /// empty. Files appear when the job is FINISHED, all at once or, after a failure in the middle
+    /// of that, one by one; a job that fails leaves none.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("flott-doc-{}", std::process::id()));
+    /// # let directory = directory.to_str().ok_or("not UTF-8")?;
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).write_text(directory, |n, line| line.push_str(&n.to_string()));
+    /// # env.execute("write_text")?;
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_text<F>(self, directory: &str, format: F) -> DataStreamSink
+    where
+        F: FnMut(&T, &mut String) + Clone + Send + Sync + 'static,
+    {
+        let prepared = Prepared::default();
+        let (target, checked) = (Arc::clone(&prepared), directory.to_owned());
+        let make = move |context: &SubtaskContext| {
+            let directory = target
+                .get()
+                .map(|uri| String::from_utf8_lossy(uri).into_owned());
+            let directory = directory.ok_or_else(|| {
+                TaskError::fatal("the output directory was not fixed at submission")
+            })?;
+            Ok(TextWriter::new(directory, format.clone(), context))
+        };
+        let prepare: Prepare = Box::new(move |at| {
+            Box::pin(async move {
+                prepare_output(&at.files, &checked, at.retry)
+                    .await
+                    .map(String::into_bytes)
+            })
+        });
+        let ends = Ends {
+            committer: Some(committer()),
+            prepare: Some(prepare),
+            prepared,
+        };
+        self.end_in("Text Files", make, ends)
+    }
+}
+
+/// What a sink does at both ends of the job.
+#[derive(Default)]
+struct Ends {
+    committer: Option<Committer>,
+    prepare: Option<Prepare>,
+    prepared: Prepared,
+}
