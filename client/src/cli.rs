@@ -30,13 +30,22 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
     /// Where to run: local, yarn-per-job, yarn-application (default: execution.target).
-    #[arg(short = 't', long = "target", value_name = "TARGET")]
+    #[arg(
+        short = 't',
+        long = "target",
+        value_name = "TARGET",
+        overrides_with = "target"
+    )]
     pub(crate) target: Option<String>,
     /// Return as soon as the job is RUNNING.
-    #[arg(short = 'd', long)]
+    #[arg(short = 'd', long, overrides_with = "detached")]
     pub(crate) detached: bool,
     /// Stop the job when this command is interrupted. Also written -sae.
-    #[arg(long = "shutdownOnAttachedExit", alias = "shutdown-on-attached-exit")]
+    #[arg(
+        long = "shutdownOnAttachedExit",
+        alias = "shutdown-on-attached-exit",
+        overrides_with = "shutdown_on_attached_exit"
+    )]
     pub(crate) shutdown_on_attached_exit: bool,
     #[command(flatten)]
     pub(crate) settings: Settings,
@@ -57,7 +66,8 @@ pub(crate) struct InfoArgs {
 #[derive(Debug, Args)]
 pub(crate) struct Settings {
     /// Parallelism of operators that do not set their own (parallelism.default).
-    #[arg(short = 'p', long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32768))]
+    #[arg(short = 'p', long, value_name = "N", overrides_with = "parallelism",
+        value_parser = clap::value_parser!(u32).range(1..=32768))]
     pub(crate) parallelism: Option<u32>,
     /// Set a configuration key for this run; may be repeated.
     #[arg(short = 'D', value_name = "KEY=VALUE", value_parser = key_value)]
@@ -207,6 +217,10 @@ mod tests {
         assert_eq!(
             run("run --target=local prog").target.as_deref(),
             Some("local")
+        );
+        assert_eq!(
+            run("run -t local -t mesos -d -d prog").target.as_deref(),
+            Some("mesos")
         );
         assert_eq!(run("run -p4 prog").settings.parallelism, Some(4));
         assert_eq!(run("run -Dkey= prog").settings.define[0].1, "");

@@ -96,7 +96,12 @@ impl Deployer {
     }
 
     async fn check_cluster(&self) -> anyhow::Result<()> {
-        resources::check_queue(&submission::queue(&self.settings), &self.rm.queues().await?)
+        let queue = submission::queue(&self.settings);
+        resources::check_queue(&queue, &self.rm.queues().await?)?;
+        self.area
+            .check()
+            .await
+            .context("the staging area cannot be used")
     }
 
     /// Submits an application and returns its id; it is registered in `created`.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flott_config::options::EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT;
 use flott_hadoop::yarn::ApplicationId;
-use flott_model::JobId;
+use flott_model::{JobGraph, JobId};
 use flott_protocol::environment::Role;
 use flott_protocol::program::{JobStarted, launcher_message};
 use futures::FutureExt as _;
@@ -112,25 +112,8 @@ impl Run {
         let mut report = Report::default();
         while let Some(request) = program.next().await? {
             if let Request::Execute(graph, mut connection) = request {
-                let index = graph.execute_index;
-                if let Err(error) = graph.validate() {
-                    let reason = error.to_string();
-                    connection
-                        .answer(launcher_message::Kind::Refused(reason))
-                        .await;
-                    program.stop().await;
-                    return Err(error.into());
-                }
-                let work = Work::Job(graph);
-                if let Err(error) = self
-                    .execute(work, index, &mut connection, &mut report)
-                    .await
-                {
-                    let reason = format!("{error:#}");
-                    connection
-                        .answer(launcher_message::Kind::Refused(reason))
-                        .await;
-                    // What main() says to that would only repeat it.
+                if let Err(error) = self.execute(*graph, &mut connection, &mut report).await {
+                    // Without an answer: what main() says to it would only repeat it.
                     program.stop().await;
                     return Err(error);
                 }
@@ -146,11 +129,13 @@ impl Run {
     /// One `execute()` of a program that runs here.
     async fn execute(
         &self,
-        work: Work,
-        index: u32,
+        graph: JobGraph,
         connection: &mut Connection,
         report: &mut Report,
     ) -> anyhow::Result<()> {
+        graph.validate()?;
+        let index = graph.execute_index;
+        let work = Work::Job(Box::new(graph));
         let id = self
             .deployer
             .deploy(work, self.attached, &self.console)

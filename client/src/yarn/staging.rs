@@ -143,10 +143,17 @@ impl StagingArea {
 
     /// Removes the application's directory; fine if it is gone.
     pub(crate) async fn remove_application(&self, application: &str) -> anyhow::Result<()> {
-        self.files
-            .delete(&self.application_path(application), true)
-            .await?;
+        let path = self.application_path(application);
+        // Looking first, because in safe mode HDFS does not even delete what is not there.
+        if self.status(&path).await?.is_some() {
+            self.files.delete(&path, true).await?;
+        }
         Ok(())
+    }
+
+    /// Whether the file system answers. Before anything is created that would have to be removed.
+    pub(crate) async fn check(&self) -> anyhow::Result<()> {
+        self.status(&self.root).await.map(|_| ())
     }
 
     /// Writes the application's description.

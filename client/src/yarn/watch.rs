@@ -169,12 +169,9 @@ impl<'a> Watch<'a> {
                 self.job_manager = Some(JobManager::at(&self.http, address));
             }
             _ => {
-                let first_line = application.diagnostics.lines().next().unwrap_or_default();
-                let phase = format!(
-                    "Waiting for YARN, the application is {}",
-                    application.state.name()
-                );
-                self.console.progress(&phase, first_line.trim());
+                let detail = waiting_for(&application.diagnostics);
+                self.console
+                    .progress("Waiting for YARN to start the JobManager", detail);
             }
         }
         Ok(Seen::Nothing)
@@ -305,14 +302,103 @@ fn elapsed_ms(application: &ApplicationReport) -> u64 {
 }
 
 fn cause_of(application: &ApplicationReport) -> String {
-    match application.diagnostics.trim() {
-        "" => "YARN says no more".to_owned(),
-        text => text.to_owned(),
+    let cause = match application.diagnostics.trim() {
+        "" => "YARN says no more",
+        text => text,
+    };
+    match application
+        .am_container_logs
+        .as_deref()
+        .filter(|url| !url.is_empty())
+    {
+        // It could not say why by itself.
+        Some(url) if application.state == ApplicationState::Failed => {
+            format!("{cause}\nThe JobManager's logs: {url}")
+        }
+        _ => cause.to_owned(),
     }
+}
+
+/// The sentence in what YARN says of an application that waits: between a date and figures.
+fn waiting_for(diagnostics: &str) -> &str {
+    let line = diagnostics.lines().next().unwrap_or_default();
+    let sentence = match line.split_once("] ") {
+        Some((date, sentence)) if date.starts_with('[') => sentence,
+        _ => line,
+    };
+    sentence
+        .split(" Details :")
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .trim_end_matches('.')
 }
 
 fn failure_of(application: &ApplicationReport) -> Failure {
     let cause = cause_of(application);
     let message = format!("the application is {}: {cause}", state_of(application));
     Failure::new(FailureClass::Fatal, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn application(state: &str, final_status: &str) -> ApplicationReport {
+        let report = serde_json::json!({
+            "id": "application_1_0001", "state": state, "finalStatus": final_status,
+            "diagnostics": "AM exited\n", "startedTime": 1000, "finishedTime": 3500,
+            "amContainerLogs": "http://node:8042/logs",
+        });
+        serde_json::from_value(report).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_an_application_is_the_end_of_its_jobs() {
+        for (state, final_status, status, cause) in [
+            (
+                "FINISHED",
+                "SUCCEEDED",
+                JobStatus::Finished,
+                "is SUCCEEDED: AM exited",
+            ),
+            (
+                "FINISHED",
+                "FAILED",
+                JobStatus::Failed,
+                "is FAILED: AM exited",
+            ),
+            (
+                "KILLED",
+                "KILLED",
+                JobStatus::Canceled,
+                "is KILLED: AM exited",
+            ),
+            (
+                "FAILED",
+                "FAILED",
+                JobStatus::Failed,
+                "is FAILED: AM exited\nThe JobManager's logs: ",
+            ),
+        ] {
+            let application = application(state, final_status);
+            assert_eq!(status_of(&application), status);
+            let message = failure_of(&application).message;
+            assert!(message.contains(cause), "{message}");
+            assert_eq!(elapsed_ms(&application), 2500);
+        }
+    }
+
+    #[test]
+    fn what_yarn_waits_for_is_one_sentence() {
+        let said = "[Sun Nov 22 17:45:34 +0000 2026] Application is Activated, waiting for resources \
+                    to be assigned for AM.  Details : AM Partition = <DEFAULT_PARTITION> ; …";
+        let sentence = "Application is Activated, waiting for resources to be assigned for AM";
+        assert_eq!(waiting_for(said), sentence);
+        assert_eq!(waiting_for(""), "");
+        assert_eq!(
+            waiting_for("AM container is launched"),
+            "AM container is launched"
+        );
+    }
 }
