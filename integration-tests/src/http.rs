@@ -20,6 +20,8 @@ impl Http {
             runtime: Builder::new_current_thread().enable_all().build()?,
             client: reqwest::Client::builder()
                 .no_proxy()
+                // Daemons are killed here: a connection kept from before would fail the next request.
+                .pool_max_idle_per_host(0)
                 .timeout(Duration::from_secs(60))
                 .build()?,
         })
