@@ -150,16 +150,7 @@ async fn prove(
     credentials: &Credentials,
     argument: &str,
 ) -> Result<()> {
-    ensure!(argument == HOSTILE, "the argument arrived as {argument:?}");
-    let value = std::env::var("PROBE_VALUE")?;
-    ensure!(value == HOSTILE, "the variable arrived as {value:?}");
-    ensure!(
-        credentials
-            .secrets
-            .get("probe.secret")
-            .is_some_and(|s| s == b"\xfb\xff secret"),
-        "the secret differs"
-    );
+    arrived_intact(credentials, argument)?;
     let attempt = std::env::var("CONTAINER_ID")?
         .parse::<ContainerId>()?
         .attempt;
@@ -194,6 +185,32 @@ async fn prove(
         bail!("wrong number of containers")
     };
 
+    run(client, &nodes, credentials, failing, sleeping).await?;
+    give_back(client, &nodes, unused).await
+}
+
+fn arrived_intact(credentials: &Credentials, argument: &str) -> Result<()> {
+    ensure!(argument == HOSTILE, "the argument arrived as {argument:?}");
+    let value = std::env::var("PROBE_VALUE")?;
+    ensure!(value == HOSTILE, "the variable arrived as {value:?}");
+    ensure!(
+        credentials
+            .secrets
+            .get("probe.secret")
+            .is_some_and(|s| s == b"\xfb\xff secret"),
+        "the secret differs"
+    );
+    Ok(())
+}
+
+/// One container fails by itself, the other is stopped.
+async fn run(
+    client: &mut AmClient,
+    nodes: &NodeManagerClient,
+    credentials: &Credentials,
+    failing: &Container,
+    sleeping: &Container,
+) -> Result<()> {
     let script = "test \"$1\" = \"$PROBE_VALUE\" && grep -q probe.secret \"$HADOOP_TOKEN_FILE_LOCATION\" && exit 7; exit 8";
     let command = ShellCommand::new("sh")
         .arg("-c")
@@ -215,11 +232,6 @@ async fn prove(
         .await
         .expect_err("a second start must fail");
     report(&format!("second start: {again}"));
-    ensure!(
-        nodes.status(&unused.node, unused.id).await?.is_none(),
-        "an unstarted container is known"
-    );
-
     let status = ended(client, failing, &[]).await?;
     ensure!(
         status.exit_status == 7,
@@ -243,6 +255,20 @@ async fn prove(
         "exit status {}",
         status.exit_status
     );
+    Ok(())
+}
+
+/// A container that was never started is released.
+async fn give_back(
+    client: &mut AmClient,
+    nodes: &NodeManagerClient,
+    unused: &Container,
+) -> Result<()> {
+    ensure!(
+        nodes.status(&unused.node, unused.id).await?.is_none(),
+        "an unstarted container is known"
+    );
+
     let status = ended(client, unused, &[unused.id]).await?;
     ensure!(
         status.exit_status == -100,

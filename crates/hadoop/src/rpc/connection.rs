@@ -287,7 +287,7 @@ async fn login(
             .map_err(|error| handshake_error(error, address))?
         {
             Step::Send(bytes) => output = bytes,
-            Step::Done(codec) => return Ok(codec),
+            Step::Done(codec) => return Ok(codec.map(|codec| *codec)),
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) enum Step {
     /// Send this and wait for the next frame.
     Send(BytesMut),
     /// Logged in; all further messages go through the codec, if there is one.
-    Done(Option<MessageCodec>),
+    Done(Option<Box<MessageCodec>>),
 }
 
 /// A login with a token. SIMPLE needs none: only another preamble.
@@ -77,7 +77,9 @@ impl<'a> Handshake<'a> {
             Ok(SaslState::Negotiate) => self.negotiate(message.auths),
             Ok(SaslState::Challenge) => self.challenge(&message.token.unwrap_or_default()),
             Ok(SaslState::Success) => match self.exchange.take() {
-                Some(exchange) => Ok(Step::Done(exchange.finish(message.token.as_deref())?)),
+                Some(exchange) => Ok(Step::Done(
+                    exchange.finish(message.token.as_deref())?.map(Box::new),
+                )),
                 None => Err(exchange_error(
                     "the server accepts only SIMPLE authentication, not tokens",
                 )

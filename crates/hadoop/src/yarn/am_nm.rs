@@ -50,7 +50,7 @@ pub enum NmError {
         doing: &'static str,
         /// The cause.
         #[source]
-        source: RpcError,
+        source: Box<RpcError>,
     },
     /// The node refused this container.
     #[error("node {node} refused {doing} of {container}: {exception}")]
@@ -62,7 +62,7 @@ pub enum NmError {
         /// The container.
         container: ContainerId,
         /// What it said.
-        exception: RemoteException,
+        exception: Box<RemoteException>,
     },
     /// An answer lacks what it must have.
     #[error("reading the answer of node {node}")]
@@ -257,7 +257,7 @@ impl NodeManagerClient {
                     return Err(NmError::Rpc {
                         node: node.clone(),
                         doing: method,
-                        source,
+                        source: source.into(),
                     });
                 }
             }
@@ -292,7 +292,7 @@ fn failure_of(
         node: node.clone(),
         doing,
         container,
-        exception: RemoteException::new(class, message, false),
+        exception: RemoteException::new(class, message, false).into(),
     })
 }
 

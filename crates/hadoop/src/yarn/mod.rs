@@ -3,6 +3,7 @@
 pub mod am_nm;
 pub mod am_rm;
 pub mod client;
+mod ids;
 pub mod launch;
 mod nm_tokens;
 pub mod proto;

@@ -59,11 +59,11 @@ pub enum AmError {
         tried: String,
         /// The last failure.
         #[source]
-        source: RpcError,
+        source: Box<RpcError>,
     },
     /// Any other failure of a call.
     #[error("calling the ResourceManager")]
-    Rpc(#[source] RpcError),
+    Rpc(#[source] Box<RpcError>),
     /// An answer lacks what it must have.
     #[error("reading the ResourceManager's answer")]
     Incomplete(#[from] Incomplete),
@@ -78,7 +78,7 @@ pub enum AmError {
 impl From<RpcError> for AmError {
     fn from(error: RpcError) -> Self {
         let Some(exception) = error.remote().cloned() else {
-            return Self::Rpc(error);
+            return Self::Rpc(error.into());
         };
         match exception.kind {
             RemoteKind::ApplicationAttemptNotFound
@@ -88,7 +88,7 @@ impl From<RpcError> for AmError {
             RemoteKind::InvalidResourceRequest | RemoteKind::InvalidContainerRelease => {
                 Self::Rejected { exception }
             }
-            _ => Self::Rpc(error),
+            _ => Self::Rpc(error.into()),
         }
     }
 }
@@ -305,7 +305,7 @@ impl AmClient {
                     return Err(AmError::Unreachable {
                         waited: start.elapsed(),
                         tried: tried.join(", "),
-                        source: error,
+                        source: error.into(),
                     });
                 }
                 tokio::time::sleep(pause).await;
