@@ -168,4 +168,21 @@ mod tests {
         }
         assert!(!is_licence(Path::new("lib.rs")));
     }
+
+    #[test]
+    fn this_programs_licences_are_found() {
+        let text = third_party(&crate::workspace::everything().unwrap(), &["xtask"]).unwrap();
+        for expected in [
+            "anyhow 1",
+            "MIT OR Apache-2.0",
+            "Permission is hereby granted",
+        ] {
+            assert!(text.contains(expected), "no {expected}");
+        }
+        assert!(
+            !text.contains("tempfile "),
+            "what only tests use is not linked"
+        );
+        assert!(!text.contains("xtask "), "we are not a third party");
+    }
 }
