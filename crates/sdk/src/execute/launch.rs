@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use flott_config::{Configuration, Loader};
+use flott_config::{Configuration, Loader, find_conf_dir};
 use flott_filesystem::FileSystems;
 use flott_protocol::environment::{ROLE, Role, SOCKET, WORKER_SPEC};
 use flott_protocol::message::WorkerSpec;
@@ -56,6 +56,7 @@ impl Launch {
 
     fn alone() -> Result<Self, Error> {
         let (configuration, warnings) = Loader::new()
+            .conf_dir(find_conf_dir())
             .load()
             .map_err(|error| Error::Configuration(error.to_string()))?;
         for warning in warnings {
