@@ -1,8 +1,9 @@
 //! What the user sees: results on stdout, progress and notes on stderr. A spinner on a terminal,
 //! one plain line for each change of phase elsewhere.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, IsTerminal, Write};
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +14,8 @@ pub(crate) struct Console {
     err: RefCell<Box<dyn Write>>,
     bar: Option<ProgressBar>,
     last: RefCell<Last>,
+    /// How many transfers share the bar.
+    transfers: Rc<Cell<u32>>,
 }
 
 /// The progress that was shown last.
@@ -47,6 +50,7 @@ impl Console {
             err: RefCell::new(err),
             bar,
             last: RefCell::new(last),
+            transfers: Rc::default(),
         }
     }
 
@@ -92,17 +96,22 @@ impl Console {
         };
     }
 
-    /// A bar for something of known size in bytes; to be finished by [`Console::end_progress`].
+    /// Shows an upload of known size, on one bar with others at the same time.
     pub(crate) fn transfer(&self, name: &str, total: u64) -> Transfer {
         let Some(bar) = &self.bar else {
             self.note(&format!("Uploading {name} ({})", size(total)));
             return Transfer(None);
         };
-        bar.reset();
-        bar.set_length(total);
-        bar.set_style(style("{msg} {wide_bar} {bytes}/{total_bytes}"));
-        bar.set_message(format!("Uploading {name}"));
-        Transfer(Some(bar.clone()))
+        let others = self.transfers.replace(self.transfers.get() + 1);
+        if others == 0 {
+            bar.reset();
+            bar.set_length(total);
+            bar.set_style(style("{msg} {wide_bar} {bytes}/{total_bytes}"));
+            bar.set_message("Uploading");
+        } else {
+            bar.inc_length(total);
+        }
+        Transfer(Some((bar.clone(), Rc::clone(&self.transfers))))
     }
 
     /// Takes the spinner away.
@@ -130,12 +139,12 @@ impl Console {
 }
 
 /// An upload on its way.
-pub(crate) struct Transfer(Option<ProgressBar>);
+pub(crate) struct Transfer(Option<(ProgressBar, Rc<Cell<u32>>)>);
 
 impl Transfer {
     /// So many bytes more are there.
     pub(crate) fn advance(&self, bytes: u64) {
-        if let Some(bar) = &self.0 {
+        if let Some((bar, _)) = &self.0 {
             bar.inc(bytes);
         }
     }
@@ -143,8 +152,11 @@ impl Transfer {
 
 impl Drop for Transfer {
     fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.set_style(style("{spinner} {msg} [{elapsed}]"));
+        if let Some((bar, transfers)) = &self.0 {
+            transfers.set(transfers.get() - 1);
+            if transfers.get() == 0 {
+                bar.set_style(style("{spinner} {msg} [{elapsed}]"));
+            }
         }
     }
 }
@@ -164,8 +176,6 @@ pub(crate) fn size(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::rc::Rc;
-
     use super::*;
 
     #[derive(Clone, Default)]
@@ -213,6 +223,25 @@ mod tests {
         console.last.borrow_mut().at = Instant::now() - DETAIL_INTERVAL;
         console.progress("Starting tasks", "3/4");
         assert_eq!(err.text(), "Starting tasks: 1/4\nStarting tasks: 3/4\n");
+    }
+
+    #[test]
+    fn uploads_at_the_same_time_share_the_bar() {
+        let bar = ProgressBar::hidden();
+        let console = Console::with(
+            Box::new(io::sink()),
+            Box::new(io::sink()),
+            Some(bar.clone()),
+        );
+        let (first, second) = (console.transfer("a", 10), console.transfer("b", 20));
+        first.advance(10);
+        drop(first);
+        second.advance(5);
+        assert_eq!((bar.position(), bar.length()), (15, Some(30)));
+        drop(second);
+        let later = console.transfer("c", 7);
+        later.advance(1);
+        assert_eq!((bar.position(), bar.length()), (1, Some(7)));
     }
 
     #[test]
