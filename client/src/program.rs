@@ -37,6 +37,7 @@ pub(crate) struct Program {
     path: PathBuf,
     child: Child,
     has_ended: bool,
+    is_connected: bool,
     has_asked: bool,
     listener: UnixListener,
     connections: FuturesUnordered<LocalBoxFuture<'static, Heard>>,
@@ -113,6 +114,7 @@ impl Program {
             path: path.to_owned(),
             child,
             has_ended: false,
+            is_connected: false,
             has_asked: false,
             listener,
             connections: FuturesUnordered::new(),
@@ -154,6 +156,7 @@ impl Program {
         accepted: std::io::Result<(UnixStream, SocketAddr)>,
     ) -> anyhow::Result<()> {
         let (stream, _) = accepted.context("cannot accept the program's connection")?;
+        self.is_connected = true;
         let mut connection = Connection(stream);
         connection
             .answer(launcher_message::Kind::Hello(self.hello.clone()))
@@ -217,18 +220,21 @@ impl Program {
         // A grandchild may hold the pipe open: do not wait for that.
         let _ = tokio::time::timeout(END_TIMEOUT, &mut self.stderr).await;
         let tail = String::from_utf8_lossy(&self.tail.borrow()).into_owned();
-        if !self.has_asked {
-            let why = if status.success() {
-                "never called"
-            } else {
-                "failed before it called"
-            };
-            bail!(
-                "{} is not a Flott job, or its main() {why} execute(): {}{}",
-                self.path.display(),
-                describe(status),
+        let program = self.path.display();
+        let how = describe(status);
+        match (self.is_connected, self.has_asked, status.success()) {
+            (_, true, _) => (),
+            // What it said about that is on the screen.
+            (true, false, false) => bail!("main() of {program} failed before it had a job: {how}"),
+            (true, false, true) => bail!("main() of {program} ended without calling execute()"),
+            (false, false, false) => bail!(
+                "{program} is not a Flott job, or its main() failed before it called execute(): \
+                 {how}{}",
                 last_words(&tail)
-            );
+            ),
+            (false, false, true) => {
+                bail!("{program} is not a Flott job, or its main() never called execute()")
+            }
         }
         Ok(Ended { status, tail })
     }
@@ -290,6 +296,7 @@ async fn forward(mut pipe: ChildStderr, console: Rc<Console>, tail: Rc<RefCell<V
 fn describe(status: ExitStatus) -> String {
     use std::os::unix::process::ExitStatusExt as _;
     match (status.code(), status.signal()) {
+        (Some(101), _) => "it panicked (exit code 101)".to_owned(),
         (Some(code), _) => format!("exit code {code}"),
         (None, Some(signal)) => match Signal::try_from(signal) {
             Ok(signal) => format!("killed by {signal}"),

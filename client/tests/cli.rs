@@ -301,11 +301,9 @@ fn interrupted_while_running_with_sae_stops_the_job() {
 fn programs_that_are_none_or_fail() {
     let (cluster, site) = cluster(Script::default());
     for (behaviour, expected) in [
-        ("no-execute", "never called execute(): exit code 0"),
-        (
-            "fails",
-            "exit code 7; its last line on stderr: Error: no such input",
-        ),
+        ("no-execute", "ended without calling execute()"),
+        ("fails", "failed before it had a job: exit code 7"),
+        ("panics", "it panicked"),
         ("other-version", "protocol version 4711"),
     ] {
         run(site.run("yarn-per-job", &[], behaviour))

@@ -35,6 +35,7 @@ async fn play(behaviour: &str, socket: &str) -> i32 {
             eprintln!("Error: no such input");
             7
         }
+        "panics" => panic!("on purpose"),
         "job" => job(&mut stream, PROTOCOL_VERSION).await,
         "other-version" => job(&mut stream, 4711).await,
         "parallelism" => {
