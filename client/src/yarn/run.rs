@@ -70,7 +70,7 @@ pub(crate) async fn run(
             _ => (),
         }
         let why = if outcome.is_err() {
-            "interrupted before it was RUNNING"
+            "its client was interrupted"
         } else {
             "its start failed"
         };
