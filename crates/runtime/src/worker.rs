@@ -4,9 +4,11 @@ mod channels;
 mod commit;
 mod tasks;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flott_config::{Configuration, options};
 use flott_filesystem::FileSystems;
 use flott_model::Failure;
 use flott_network::{Network, NetworkError, NetworkSettings};
@@ -30,6 +32,9 @@ pub enum WorkerError {
     /// The threads could not be started.
     #[error("cannot start the task threads of the worker")]
     Threads(#[source] std::io::Error),
+    /// The job's configuration cannot be read.
+    #[error("the configuration of the job cannot be used: {0}")]
+    Configuration(String),
     /// The file systems could not be set up.
     #[error("cannot set up the file systems of the worker: {0}")]
     FileSystems(String),
@@ -62,12 +67,11 @@ impl Worker {
             messages,
             mut commands,
         } = self;
-        let network =
-            Network::start(network_settings(&spec, &plan)).map_err(WorkerError::Network)?;
+        let lost = WorkerError::JobMasterLost(spec.job_master.clone());
+        let network = Network::start(network_settings(&spec)?).map_err(WorkerError::Network)?;
         let scheduler =
             Scheduler::start(spec.threads.max(1) as usize).map_err(WorkerError::Threads)?;
         let files = file_systems(&spec)?;
-        let lost = || WorkerError::JobMasterLost(spec.job_master.clone());
         let register = RegisterWorker {
             job: spec.job.clone(),
             container: spec.container.clone(),
@@ -75,62 +79,101 @@ impl Worker {
             data_address: network.address().to_owned(),
             pid: std::process::id(),
         };
-        send(&messages, worker_message::Kind::Register(register))
-            .await
-            .map_err(|()| lost())?;
         let (ended_tx, mut ended_rx) = mpsc::unbounded_channel();
-        let mut tasks = Tasks::new(
-            spec.clone(),
-            Arc::clone(&plan),
-            network,
-            scheduler,
-            files,
-            ended_tx,
-        );
-        let mut report = report_timer(FIRST_REPORT_INTERVAL);
-        loop {
-            tokio::select! {
+        let tasks = Tasks::new(spec, Arc::clone(&plan), network, scheduler, files, ended_tx);
+        let mut session = Session {
+            tasks,
+            plan,
+            messages,
+            report: report_timer(FIRST_REPORT_INTERVAL),
+        };
+        let mut alive = session.say(worker_message::Kind::Register(register)).await;
+        while alive.is_ok() {
+            alive = tokio::select! {
                 // Ends before commands: a task that ended is not cancelled.
                 biased;
-                Some(ended) = ended_rx.recv() => {
-                    let Ended { attempt, exit } = ended;
-                    if let Some(message) = tasks.ended(attempt, exit) {
-                        send(&messages, message).await.map_err(|()| lost())?;
+                Some(ended) = ended_rx.recv() => session.task_ended(ended).await,
+                command = commands.recv() => match command.and_then(|command| command.kind) {
+                    Some(worker_command::Kind::Stop(stop)) => {
+                        tracing::info!(reason = stop.reason, "stopping");
+                        return Ok(());
                     }
-                }
-                command = commands.recv() => {
-                    let Some(command) = command.and_then(|command| command.kind) else {
-                        return Err(lost());
-                    };
-                    match command {
-                        worker_command::Kind::Registered(registered) => {
-                            let interval = Duration::from_millis(registered.heartbeat_interval_ms);
-                            report = report_timer(interval.max(Duration::from_millis(10)));
-                        }
-                        worker_command::Kind::Stop(stop) => {
-                            tracing::info!(reason = stop.reason, "stopping");
-                            return Ok(());
-                        }
-                        worker_command::Kind::Commit(request) => {
-                            commit::spawn(request, &plan, tasks.files(), messages.clone());
-                        }
-                        worker_command::Kind::Deploy(deploy) => {
-                            for message in tasks.deploy(deploy.tasks) {
-                                send(&messages, message).await.map_err(|()| lost())?;
-                            }
-                        }
-                        worker_command::Kind::Cancel(cancel) => {
-                            for message in tasks.cancel(&cancel.attempts) {
-                                send(&messages, message).await.map_err(|()| lost())?;
-                            }
-                        }
-                    }
-                }
-                _ = report.tick() => {
-                    let report = WorkerReport { tasks: tasks.metrics() };
-                    send(&messages, worker_message::Kind::Report(report)).await.map_err(|()| lost())?;
-                }
+                    Some(command) => session.obey(command).await,
+                    None => Err(Lost),
+                },
+                _ = session.report.tick() => session.report().await,
+            };
+        }
+        Err(lost)
+    }
+}
+
+/// The JobMaster does not listen any more.
+struct Lost;
+
+/// A registered worker.
+struct Session {
+    tasks: Tasks,
+    plan: Arc<Plan>,
+    messages: mpsc::Sender<WorkerMessage>,
+    report: tokio::time::Interval,
+}
+
+impl Session {
+    async fn say(&self, kind: worker_message::Kind) -> Result<(), Lost> {
+        self.messages
+            .send(WorkerMessage { kind: Some(kind) })
+            .await
+            .map_err(|_| Lost)
+    }
+
+    async fn say_all(&self, kinds: Vec<worker_message::Kind>) -> Result<(), Lost> {
+        for kind in kinds {
+            self.say(kind).await?;
+        }
+        Ok(())
+    }
+
+    async fn task_ended(&mut self, ended: Ended) -> Result<(), Lost> {
+        match self.tasks.ended(ended) {
+            Some(report) => self.say(report).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn report(&self) -> Result<(), Lost> {
+        let report = WorkerReport {
+            tasks: self.tasks.metrics(),
+        };
+        self.say(worker_message::Kind::Report(report)).await
+    }
+
+    async fn obey(&mut self, command: worker_command::Kind) -> Result<(), Lost> {
+        match command {
+            worker_command::Kind::Registered(registered) => {
+                let interval = Duration::from_millis(registered.heartbeat_interval_ms);
+                self.report = report_timer(interval.max(Duration::from_millis(10)));
+                Ok(())
             }
+            worker_command::Kind::Commit(request) => {
+                commit::spawn(
+                    request,
+                    &self.plan,
+                    self.tasks.files(),
+                    self.messages.clone(),
+                );
+                Ok(())
+            }
+            worker_command::Kind::Deploy(deploy) => {
+                let reports = self.tasks.deploy(deploy.tasks);
+                self.say_all(reports).await
+            }
+            worker_command::Kind::Cancel(cancel) => {
+                let reports = self.tasks.cancel(&cancel.attempts);
+                self.say_all(reports).await
+            }
+            // Ends the session where it is received.
+            worker_command::Kind::Stop(_) => Err(Lost),
         }
     }
 }
@@ -141,16 +184,6 @@ fn report_timer(interval: Duration) -> tokio::time::Interval {
     timer
 }
 
-async fn send(
-    messages: &mpsc::Sender<WorkerMessage>,
-    kind: worker_message::Kind,
-) -> Result<(), ()> {
-    messages
-        .send(WorkerMessage { kind: Some(kind) })
-        .await
-        .map_err(|_| ())
-}
-
 fn file_systems(spec: &WorkerSpec) -> Result<Arc<FileSystems>, WorkerError> {
     let user = (!spec.user.is_empty()).then(|| spec.user.clone());
     let default = spec.hadoop.get("fs.defaultFS").cloned();
@@ -159,15 +192,40 @@ fn file_systems(spec: &WorkerSpec) -> Result<Arc<FileSystems>, WorkerError> {
         .map_err(|error| WorkerError::FileSystems(error.to_string()))
 }
 
-fn network_settings(spec: &WorkerSpec, plan: &Plan) -> NetworkSettings {
-    let _ = plan;
-    NetworkSettings {
+/// Shares of the container's memory that the data plane may use; see the option table.
+fn network_settings(spec: &WorkerSpec) -> Result<NetworkSettings, WorkerError> {
+    let configuration = Configuration::from_map(spec.graph.configuration.clone())
+        .map_err(|error| WorkerError::Configuration(error.to_string()))?;
+    let ports = configuration.get(&options::TASKMANAGER_DATA_PORT);
+    let process = configuration
+        .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
+        .bytes();
+    let fraction = configuration
+        .get(&options::TASKMANAGER_MEMORY_NETWORK_FRACTION)
+        .get();
+    let least = configuration
+        .get(&options::TASKMANAGER_MEMORY_NETWORK_MIN)
+        .bytes();
+    let most = configuration
+        .get(&options::TASKMANAGER_MEMORY_NETWORK_MAX)
+        .bytes();
+    let share = (process as f64 * fraction) as u64;
+    // Embedded workers talk to each other inside one machine; others must be reachable.
+    let local = spec.host == "localhost" || spec.host.starts_with("127.");
+    Ok(NetworkSettings {
+        bind: if local {
+            Ipv4Addr::LOCALHOST.into()
+        } else {
+            Ipv4Addr::UNSPECIFIED.into()
+        },
+        memory_bytes: share.max(least).min(most.max(least)),
+        ports: ports.ports().collect(),
         host: spec.host.clone(),
         token: spec.token.clone(),
         container: spec.container.clone(),
         incarnation: spec.incarnation,
         ..NetworkSettings::default()
-    }
+    })
 }
 
 /// The place named in failures of this worker's tasks.

@@ -106,25 +106,31 @@ fn prepare(
     files: &Arc<FileSystems>,
     retry: bool,
 ) -> Result<Vec<OnceValue>, Error> {
-    let mut found = Vec::new();
+    let mut waiting = Vec::new();
     for (index, node) in graph.nodes.iter_mut().enumerate() {
-        let Some(prepare) = node.prepare.take() else {
-            continue;
-        };
-        let (files, parallelism) = (Arc::clone(files), node.parallelism);
-        let future = prepare(Submission {
-            files,
-            parallelism,
-            retry,
-        });
-        let value = engine::run(future).map_err(|error| Error::Submission(error.message))?;
-        let _ = node.prepared.set(value.clone());
-        found.push(OnceValue {
-            name: prepared_name(index),
-            value,
-        });
+        if let Some(prepare) = node.prepare.take() {
+            let (files, parallelism) = (Arc::clone(files), node.parallelism);
+            let future = prepare(Submission {
+                files,
+                parallelism,
+                retry,
+            });
+            waiting.push((index, Arc::clone(&node.prepared), future));
+        }
     }
-    Ok(found)
+    // All in one runtime: HDFS connections belong to the one that made them.
+    engine::run(async {
+        let mut found = Vec::with_capacity(waiting.len());
+        for (index, prepared, future) in waiting {
+            let value = future
+                .await
+                .map_err(|error| Error::Submission(error.message))?;
+            let _ = prepared.set(value.clone());
+            let name = prepared_name(index);
+            found.push(OnceValue { name, value });
+        }
+        Ok(found)
+    })
 }
 
 /// Gives every node what was found out at submission.

@@ -1,5 +1,7 @@
 //! The text source of one subtask: lines out of the blocks that are fetched beside it.
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 use flott_network::{Batch, NO_TIMESTAMP, batch_rows};
 use flott_operators::source::{Progress, Reader};
@@ -25,7 +27,7 @@ impl TextReader {
     pub fn new(splits: Vec<FileSplit>, context: &SubtaskContext) -> Self {
         let (sender, blocks) = mpsc::channel(BLOCKS_AHEAD);
         context.io.spawn(fetch(
-            context.files.clone(),
+            Arc::clone(&context.files),
             splits,
             sender,
             context.waker.clone(),

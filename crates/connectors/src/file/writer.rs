@@ -1,5 +1,6 @@
 //! The text sink of one subtask: writes a hidden file beside the task, commits it by renaming.
 
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -42,7 +43,7 @@ impl<F> TextWriter<F> {
             pending: format!(".part-{}-{id}.inprogress", context.subtask),
             committed: format!("part-{}-{id}", context.subtask),
         };
-        let (files, task) = (context.files.clone(), context.waker.clone());
+        let (files, task) = (Arc::clone(&context.files), context.waker.clone());
         context.io.spawn(async move {
             let result = write_file(&files, file, incoming, &task).await;
             let _ = done.send(result);

@@ -1,7 +1,6 @@
 //! What can go wrong between workers.
 
 use std::io;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ pub enum NetworkError {
         /// The local address.
         host: String,
         /// The ports tried.
-        ports: RangeInclusive<u16>,
+        ports: Vec<u16>,
         /// The last refusal.
         #[source]
         source: Arc<io::Error>,

@@ -201,7 +201,7 @@ impl std::fmt::Debug for Network {
 
 fn bind(runtime: &Runtime, settings: &NetworkSettings) -> Result<(TcpListener, u16), NetworkError> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
-    for port in settings.ports.clone() {
+    for port in settings.ports.iter().copied() {
         let address = SocketAddr::new(settings.bind, port);
         // Not `block_on`: a worker may be started from inside another runtime.
         let bound = std::net::TcpListener::bind(address).and_then(|listener| {

@@ -1,7 +1,7 @@
 //! What a worker decides about its links, and what follows from it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::ops::RangeInclusive;
+
 use std::time::Duration;
 
 use super::NetworkError;
@@ -14,8 +14,8 @@ pub struct NetworkSettings {
     pub host: String,
     /// The local address to listen at.
     pub bind: IpAddr,
-    /// Ports to try; `0..=0` lets the system choose.
-    pub ports: RangeInclusive<u16>,
+    /// Ports to try, in order; 0 lets the system choose.
+    pub ports: Vec<u16>,
     /// The job's secret, which both ends of a link prove to know.
     pub token: Vec<u8>,
     /// Name of the container this worker lives in.
@@ -47,7 +47,7 @@ impl Default for NetworkSettings {
         Self {
             host: "localhost".into(),
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            ports: 0..=0,
+            ports: vec![0],
             token: Vec::new(),
             container: String::new(),
             incarnation: 0,
@@ -106,7 +106,7 @@ impl NetworkSettings {
             ));
         }
         if self.ports.is_empty() {
-            return fail(format!("the port range {:?} is empty", self.ports));
+            return fail("no port to listen at is given".into());
         }
         if self.ping_interval.is_zero() || self.ping_timeout <= self.ping_interval {
             return fail(format!(

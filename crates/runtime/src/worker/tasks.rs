@@ -1,6 +1,6 @@
 //! The tasks of a worker: deployed, reported, cancelled, ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +35,8 @@ struct Running {
 
 pub(super) struct Tasks {
     running: BTreeMap<ExecutionAttemptId, Running>,
+    /// Every attempt that was ever deployed here.
+    seen: BTreeSet<ExecutionAttemptId>,
     spec: WorkerSpec,
     plan: Arc<Plan>,
     // Before the network: tasks end before their connections.
@@ -58,6 +60,7 @@ impl Tasks {
     ) -> Self {
         Self {
             running: BTreeMap::new(),
+            seen: BTreeSet::new(),
             spec,
             plan,
             scheduler,
@@ -72,8 +75,10 @@ impl Tasks {
     }
 
     /// Builds and starts the tasks; none starts before all are built, because they share rings.
-    pub(super) fn deploy(&mut self, tasks: Vec<TaskDescriptor>) -> Reports {
+    /// Attempts that were deployed before are ignored: a message may come twice.
+    pub(super) fn deploy(&mut self, mut tasks: Vec<TaskDescriptor>) -> Reports {
         let mut reports = Reports::new();
+        tasks.retain(|task| self.seen.insert(task.attempt.into()));
         let wakers: BTreeMap<ExecutionAttemptId, Waker> = tasks
             .iter()
             .map(|task| (task.attempt.into(), Waker::default()))
@@ -166,11 +171,8 @@ impl Tasks {
     }
 
     /// The report of a task that ended.
-    pub(super) fn ended(
-        &mut self,
-        attempt: ExecutionAttemptId,
-        exit: TaskExit,
-    ) -> Option<worker_message::Kind> {
+    pub(super) fn ended(&mut self, ended: Ended) -> Option<worker_message::Kind> {
+        let Ended { attempt, exit } = ended;
         let task = self.running.remove(&attempt)?;
         let (state, failure) = match exit {
             TaskExit::Finished => (ExecutionState::Finished, None),

@@ -297,7 +297,7 @@ fn settings_that_cannot_work_are_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let error = Network::start(NetworkSettings {
-        ports: port..=port,
+        ports: vec![port],
         ..settings("a")
     });
     assert!(matches!(error, Err(NetworkError::Bind { .. })));
