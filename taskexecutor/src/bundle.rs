@@ -22,7 +22,7 @@ const SHA256_BYTES: usize = 32;
 /// A file of a job cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BundleError {
-    #[error("the name '{0}' of a shipped file must be a plain file name")]
+    #[error("the name '{0}' of a shipped file must be a path inside the working directory")]
     Name(String),
     #[error("the job names the file '{0}' without its SHA-256")]
     NoHash(String),
@@ -41,13 +41,16 @@ impl BundleError {
     }
 }
 
-/// A name that stays in the directory it is put in.
-pub(crate) fn plain_name(name: &str) -> Result<&str, BundleError> {
-    let mut components = Path::new(name).components();
-    match (components.next(), components.next()) {
-        (Some(Component::Normal(_)), None) => Ok(name),
-        _ => Err(BundleError::Name(name.to_owned())),
+/// A name that stays below the directory it is put in; it may have directories in front.
+pub(crate) fn inner_path(name: &str) -> Result<&Path, BundleError> {
+    let path = Path::new(name);
+    let is_inner = path
+        .components()
+        .all(|component| matches!(component, Component::Normal(_)));
+    if name.is_empty() || !is_inner {
+        return Err(BundleError::Name(name.to_owned()));
     }
+    Ok(path)
 }
 
 /// The local copy of a file, verified.
@@ -56,13 +59,14 @@ pub(crate) async fn locate(
     file: &ShippedFile,
     executable: bool,
 ) -> Result<PathBuf, BundleError> {
-    let name = plain_name(&file.name)?;
+    let path = inner_path(&file.name)?;
+    let name = &file.name;
     if file.sha256.len() != SHA256_BYTES {
-        return Err(BundleError::NoHash(name.to_owned()));
+        return Err(BundleError::NoHash(name.clone()));
     }
     let cache = place.directory.join(CACHE_DIRECTORY);
     let fetched = cache.join(hex(&file.sha256));
-    let mut candidates = vec![place.directory.join(name), fetched.clone()];
+    let mut candidates = vec![place.directory.join(path), fetched.clone()];
     if executable {
         candidates.push(place.directory.join(PROGRAM_FILE));
     }
@@ -82,7 +86,7 @@ pub(crate) async fn locate(
     let partial = tempfile_in(&cache, &file.sha256);
     let fetch = fetch_blob(&place.job_manager, &place.secret, &file.sha256, &partial).await;
     fetch.map_err(|source| BundleError::Fetch {
-        name: name.to_owned(),
+        name: name.clone(),
         source,
     })?;
     let mode = if executable { 0o500 } else { 0o400 };

@@ -148,7 +148,10 @@ async fn prepare(
         })?;
     for file in &start.bundle.files {
         let found = bundle::locate(place, file, false).await?;
-        let link = directory.join(bundle::plain_name(&file.name)?);
+        let link = directory.join(bundle::inner_path(&file.name)?);
+        if let Some(parent) = link.parent() {
+            std::fs::create_dir_all(parent).map_err(failed("creating a directory"))?;
+        }
         symlink(found, link).map_err(failed("linking a shipped file"))?;
     }
     let spec = directory.join(SPEC_FILE);

@@ -381,7 +381,7 @@ async fn files_that_are_not_localized_are_fetched_and_wrong_ones_refused() {
         .await;
     let exited = cluster.exit().await;
     assert!(
-        message(&exited).contains("plain file name"),
+        message(&exited).contains("inside the working directory"),
         "{}",
         message(&exited)
     );

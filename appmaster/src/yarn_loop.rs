@@ -1,0 +1,336 @@
+//! The one task that talks to YARN's ResourceManager: heartbeats, asks, news, the end.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flott_coordination::resource::ContainerLoss;
+use flott_hadoop::yarn::{
+    AllocateInput, Allocation, AmClient, AmError, Ask, Container, ContainerStatus, FinalStatus,
+    Resource,
+};
+use flott_jobmanager::DriverEvent;
+use flott_model::{ContainerId, Failure, FailureClass};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::container_launch::ContainerLaunch;
+use crate::spread::Spread;
+
+/// All containers are alike: one ask.
+const ASK: i64 = 0;
+const PRIORITY: i32 = 1;
+/// While containers are outstanding: at first often, because that decides how fast a job starts.
+const EAGER_INTERVAL: Duration = Duration::from_millis(150);
+const EAGER_FOR: Duration = Duration::from_secs(10);
+/// For so long containers are given back for the sake of spreading. A NodeManager's heartbeat,
+/// with which it is given containers, comes every second by default.
+const SPREAD_PATIENCE: Duration = Duration::from_millis(1500);
+/// Container preempted for guaranteed ones: not in the hadoop crate's list of platform faults.
+const KILLED_FOR_GUARANTEED: i32 = -108;
+const DIAGNOSTICS_LINES: usize = 8;
+
+/// What the loop is told.
+#[derive(Debug)]
+pub(crate) enum YarnCommand {
+    Start(mpsc::Sender<DriverEvent>),
+    SetOutstanding(u32),
+    AllocationTaken,
+    Launch(ContainerId),
+    Release(ContainerId),
+    /// Give everything back; answered when the ResourceManager knows.
+    ReleaseAll(oneshot::Sender<()>),
+    /// Unregister, and end.
+    Finish {
+        status: FinalStatus,
+        diagnostics: String,
+        done: oneshot::Sender<Result<(), AmError>>,
+    },
+}
+
+/// What the loop needs to begin.
+pub(crate) struct YarnLoop {
+    pub(crate) client: AmClient,
+    pub(crate) launch: Arc<ContainerLaunch>,
+    pub(crate) resource: Resource,
+    /// Between two heartbeats when nothing is outstanding, …
+    pub(crate) idle_interval: Duration,
+    /// … and when something is.
+    pub(crate) request_interval: Duration,
+    pub(crate) tracking_url: String,
+    pub(crate) cluster_nodes: u32,
+    /// Containers of earlier attempts: nobody adopts them.
+    pub(crate) strays: Vec<Container>,
+}
+
+/// Runs until Finish, or until YARN does not want this attempt any more.
+pub(crate) async fn run(
+    parts: YarnLoop,
+    mut commands: mpsc::UnboundedReceiver<YarnCommand>,
+) -> Result<(), AmError> {
+    let releases = parts.strays.iter().map(|container| container.id).collect();
+    let mut state = State {
+        parts,
+        events: None,
+        wanted: 0,
+        untaken: 0,
+        asked_since: None,
+        containers: BTreeMap::new(),
+        spread: Spread::default(),
+        releases,
+        is_urgent: true,
+    };
+    loop {
+        let pause = if state.is_urgent {
+            Duration::ZERO
+        } else {
+            state.pause()
+        };
+        let due = Instant::now() + pause;
+        state.is_urgent = false;
+        loop {
+            tokio::select! {
+                biased;
+                command = commands.recv() => match command {
+                    None => return Ok(()),
+                    Some(YarnCommand::Finish { status, diagnostics, done }) => {
+                        let finished = state.finish(status, &diagnostics).await;
+                        // Who waits for it may have been stopped meanwhile.
+                        let _ = done.send(finished);
+                        return Ok(());
+                    }
+                    Some(YarnCommand::ReleaseAll(done)) => {
+                        state.release_all().await?;
+                        let _ = done.send(());
+                    }
+                    Some(command) => state.obey(command),
+                },
+                () = tokio::time::sleep_until(due) => break,
+            }
+            if state.is_urgent {
+                break;
+            }
+        }
+        state.heartbeat().await?;
+    }
+}
+
+struct State {
+    parts: YarnLoop,
+    events: Option<mpsc::Sender<DriverEvent>>,
+    /// Containers to come, without those whose allocation was taken.
+    wanted: u32,
+    /// Allocations that were reported and not taken yet.
+    untaken: u32,
+    /// Since when something is outstanding.
+    asked_since: Option<Instant>,
+    containers: BTreeMap<ContainerId, Container>,
+    spread: Spread,
+    releases: Vec<flott_hadoop::yarn::ContainerId>,
+    /// The next heartbeat has news for YARN: do not wait.
+    is_urgent: bool,
+}
+
+impl State {
+    fn outstanding(&self) -> u32 {
+        self.wanted.saturating_sub(self.untaken)
+    }
+
+    fn pause(&self) -> Duration {
+        match self.asked_since {
+            None => self.parts.idle_interval,
+            Some(since) if since.elapsed() < EAGER_FOR => {
+                EAGER_INTERVAL.min(self.parts.request_interval)
+            }
+            Some(_) => self.parts.request_interval,
+        }
+    }
+
+    fn obey(&mut self, command: YarnCommand) {
+        match command {
+            YarnCommand::Start(events) => self.events = Some(events),
+            YarnCommand::SetOutstanding(count) => self.set_wanted(count),
+            YarnCommand::AllocationTaken => {
+                self.untaken = self.untaken.saturating_sub(1);
+                self.wanted = self.wanted.saturating_sub(1);
+            }
+            YarnCommand::Launch(id) => self.launch(&id),
+            YarnCommand::Release(id) => {
+                if let Some(container) = self.containers.get(&id) {
+                    self.releases.push(container.id);
+                    self.is_urgent = true;
+                }
+            }
+            // Answered where they are received.
+            YarnCommand::ReleaseAll(_) | YarnCommand::Finish { .. } => (),
+        }
+    }
+
+    fn set_wanted(&mut self, count: u32) {
+        let before = self.outstanding();
+        self.wanted = count;
+        let now = self.outstanding();
+        self.is_urgent |= now != before;
+        if now == 0 {
+            self.asked_since = None;
+        } else if now > before || self.asked_since.is_none() {
+            self.asked_since = Some(Instant::now());
+        }
+    }
+
+    fn launch(&self, id: &ContainerId) {
+        let (Some(container), Some(events)) = (self.containers.get(id), &self.events) else {
+            return; // It has ended already, which was reported.
+        };
+        let (launch, events) = (Arc::clone(&self.parts.launch), events.clone());
+        let (container, id) = (container.clone(), id.clone());
+        tokio::spawn(async move {
+            if let Err(error) = launch.start(&container).await {
+                let message = format!("starting a task executor failed: {error:#}");
+                let failure = Failure::new(FailureClass::Transient, message)
+                    .at(format!("{id} ({})", container.node));
+                // Without a ResourceManager nobody needs to know.
+                let _ = events
+                    .send(DriverEvent::LaunchFailed {
+                        container: id,
+                        failure,
+                    })
+                    .await;
+            }
+        });
+    }
+
+    async fn heartbeat(&mut self) -> Result<(), AmError> {
+        let mut input = AllocateInput::default();
+        let count = self.outstanding();
+        if count > 0 {
+            let (priority, resource) = (PRIORITY, self.parts.resource);
+            let ask = Ask {
+                priority,
+                resource,
+                count,
+                node_label: None,
+            };
+            input.asks.insert(ASK, ask);
+        }
+        input.releases = std::mem::take(&mut self.releases);
+        match self.parts.client.allocate(&input).await {
+            Ok(allocation) => {
+                self.apply(allocation).await;
+                Ok(())
+            }
+            Err(error @ AmError::Rejected { .. }) => {
+                let failure = Failure::new(FailureClass::Fatal, format!("{error}"));
+                self.report(DriverEvent::Failed(failure)).await;
+                self.wanted = self.untaken;
+                self.asked_since = None;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply(&mut self, allocation: Allocation) {
+        if let Ok(nodes) = u32::try_from(allocation.cluster_nodes)
+            && nodes > 0
+        {
+            self.parts.cluster_nodes = nodes;
+        }
+        self.releases
+            .extend(allocation.previous.iter().map(|container| container.id));
+        for status in allocation.completed {
+            self.completed(status).await;
+        }
+        for container in allocation.containers {
+            self.allocated(container).await;
+        }
+        self.is_urgent |= !self.releases.is_empty();
+    }
+
+    async fn allocated(&mut self, container: Container) {
+        let held = u32::try_from(self.containers.len()).unwrap_or(u32::MAX);
+        let total = held.saturating_add(self.outstanding());
+        let patience = self
+            .asked_since
+            .is_some_and(|since| since.elapsed() < SPREAD_PATIENCE);
+        let nodes = self.parts.cluster_nodes;
+        let is_surplus = self.outstanding() == 0;
+        if is_surplus || !self.spread.accept(&container.node, total, nodes, patience) {
+            tracing::debug!(container = %container.id, node = %container.node, "given back");
+            self.releases.push(container.id);
+            return;
+        }
+        let id = ContainerId(container.id.to_string());
+        let host = container.node.host.clone();
+        self.untaken += 1;
+        self.containers.insert(id.clone(), container);
+        self.report(DriverEvent::Allocated {
+            container: id,
+            host,
+        })
+        .await;
+    }
+
+    async fn completed(&mut self, status: ContainerStatus) {
+        let id = ContainerId(status.id.to_string());
+        // Unknown: given back before it was reported, or told before.
+        let Some(container) = self.containers.remove(&id) else {
+            return;
+        };
+        self.spread.release(&container.node);
+        let by_others = status.is_platform_fault() || status.exit_status == KILLED_FOR_GUARANTEED;
+        let loss = if by_others {
+            ContainerLoss::Surroundings
+        } else {
+            ContainerLoss::Application
+        };
+        let failure = Failure::new(FailureClass::Transient, explanation(&status))
+            .at(format!("{id} ({})", container.node));
+        self.report(DriverEvent::Completed {
+            container: id,
+            loss,
+            failure,
+        })
+        .await;
+    }
+
+    async fn report(&self, event: DriverEvent) {
+        if let Some(events) = &self.events {
+            // The JobManager may be gone already.
+            let _ = events.send(event).await;
+        }
+    }
+
+    async fn release_all(&mut self) -> Result<(), AmError> {
+        self.events = None;
+        self.set_wanted(0);
+        self.untaken = 0;
+        self.releases
+            .extend(self.containers.values().map(|container| container.id));
+        self.heartbeat().await
+    }
+
+    async fn finish(&mut self, status: FinalStatus, diagnostics: &str) -> Result<(), AmError> {
+        let url = self.parts.tracking_url.clone();
+        self.parts.client.finish(status, diagnostics, &url).await
+    }
+}
+
+/// How a container ended, for people.
+fn explanation(status: &ContainerStatus) -> String {
+    let mut text = format!(
+        "the task executor's container ended: {}",
+        status.explanation()
+    );
+    let lines = status
+        .diagnostics
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let lines: Vec<&str> = lines.take(DIAGNOSTICS_LINES).collect();
+    if !lines.is_empty() {
+        text.push_str("; YARN says:\n");
+        text.push_str(&lines.join("\n"));
+    }
+    text
+}
