@@ -1,5 +1,7 @@
 //! Workers that do as a script says, in place of real ones.
 
+#![allow(dead_code, reason = "each test uses its part of this module")]
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
