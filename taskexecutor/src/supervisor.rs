@@ -100,6 +100,8 @@ async fn run(
 ) -> Result<(ExitStatus, bool), StartError> {
     let executable = prepare(place, start, directory).await?;
     let mut child = spawn(place, start, &executable, directory, name)?;
+    // Taken out because waiting for a child closes what is left of its standard input.
+    let _lifeline = child.stdin.take();
     tracing::info!(worker = name, pid = child.id(), "worker started");
     let waiting = |source| StartError::Io {
         doing: "waiting",

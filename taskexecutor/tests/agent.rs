@@ -330,10 +330,24 @@ async fn stopping_is_polite_then_forceful() {
 async fn a_new_life_of_a_worker_ends_the_one_before() {
     let mut cluster = Cluster::started().await;
     cluster.run(1, "while :; do sleep 0.01; done").await;
-    cluster.run(2, "cat; echo over > ../../over").await;
+    cluster.run(2, "while :; do sleep 0.01; done").await;
     let exited = cluster.exit().await;
     assert_eq!((exited.incarnation, exited.expected), (1, true));
-    // A worker whose stdin ends: `cat` returns when the agent is gone, and not before.
+    assert_eq!(cluster.stop().await, AgentEnd::Stopped);
+}
+
+#[tokio::test]
+async fn the_stdin_of_a_worker_lasts_as_long_as_its_agent() {
+    let mut cluster = Cluster::started().await;
+    // Ends by itself when its stdin does; SIGTERM does not end it.
+    let script = "trap '' TERM; echo ready > ../../ready; cat; echo over > ../../over";
+    cluster.run(1, script).await;
+    cluster.written("ready").await;
+    // Another job's worker comes and goes meanwhile.
+    let other = |start: &mut StartWorker| start.job = "f".repeat(32);
+    cluster.run_with(2, "sleep 0.3; exit 4", other).await;
+    let exited = cluster.exit().await;
+    assert_eq!(exited.incarnation, 2, "{}", message(&exited));
     assert!(!cluster.directory.path().join("over").exists());
     assert_eq!(cluster.stop().await, AgentEnd::Stopped);
 }
