@@ -4,7 +4,7 @@ mod channels;
 mod commit;
 mod tasks;
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -210,14 +210,8 @@ fn network_settings(spec: &WorkerSpec) -> Result<NetworkSettings, WorkerError> {
         .get(&options::TASKMANAGER_MEMORY_NETWORK_MAX)
         .bytes();
     let share = (process as f64 * fraction) as u64;
-    // Embedded workers talk to each other inside one machine; others must be reachable.
-    let local = spec.host == "localhost" || spec.host.starts_with("127.");
     Ok(NetworkSettings {
-        bind: if local {
-            Ipv4Addr::LOCALHOST.into()
-        } else {
-            Ipv4Addr::UNSPECIFIED.into()
-        },
+        bind: bind_address(&spec.host),
         memory_bytes: share.max(least).min(most.max(least)),
         ports: ports.ports().collect(),
         host: spec.host.clone(),
@@ -226,6 +220,17 @@ fn network_settings(spec: &WorkerSpec) -> Result<NetworkSettings, WorkerError> {
         incarnation: spec.incarnation,
         ..NetworkSettings::default()
     })
+}
+
+/// Where to listen so that others reach the worker by that host: an address is taken at its word,
+/// a name may stand for any interface.
+fn bind_address(host: &str) -> IpAddr {
+    match host.parse() {
+        Ok(address) => address,
+        // Embedded workers talk to each other inside one machine.
+        Err(_) if host == "localhost" => Ipv4Addr::LOCALHOST.into(),
+        Err(_) => Ipv4Addr::UNSPECIFIED.into(),
+    }
 }
 
 /// The place named in failures of this worker's tasks.
