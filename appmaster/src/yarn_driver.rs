@@ -45,6 +45,10 @@ impl ResourceDriver for YarnDriver {
         self.tell(YarnCommand::Release(container.clone()));
     }
 
+    fn hurry(&mut self) {
+        self.tell(YarnCommand::Hurry);
+    }
+
     async fn stop(&mut self) {
         let (done, stopped) = oneshot::channel();
         self.tell(YarnCommand::ReleaseAll(done));

@@ -26,6 +26,8 @@ const EAGER_FOR: Duration = Duration::from_secs(10);
 /// For so long containers are given back for the sake of spreading. A NodeManager's heartbeat,
 /// with which it is given containers, comes every second by default.
 const SPREAD_PATIENCE: Duration = Duration::from_millis(1500);
+/// For so long news of a container's end are asked for as often; after that it is a lost host.
+const HURRY_FOR: Duration = Duration::from_secs(3);
 /// Container preempted for guaranteed ones: not in the hadoop crate's list of platform faults.
 const KILLED_FOR_GUARANTEED: i32 = -108;
 const DIAGNOSTICS_LINES: usize = 8;
@@ -38,6 +40,8 @@ pub(crate) enum YarnCommand {
     AllocationTaken,
     Launch(ContainerId),
     Release(ContainerId),
+    /// News of a container's end are awaited.
+    Hurry,
     /// Give everything back; answered when the ResourceManager knows.
     ReleaseAll(oneshot::Sender<()>),
     /// Unregister, and end.
@@ -78,6 +82,7 @@ pub(crate) async fn run(
         containers: BTreeMap::new(),
         spread: Spread::default(),
         releases,
+        hurry_until: None,
         is_urgent: true,
     };
     loop {
@@ -127,6 +132,8 @@ struct State {
     containers: BTreeMap<ContainerId, Container>,
     spread: Spread,
     releases: Vec<flott_hadoop::yarn::ContainerId>,
+    /// Until when news are awaited.
+    hurry_until: Option<Instant>,
     /// The next heartbeat has news for YARN: do not wait.
     is_urgent: bool,
 }
@@ -137,6 +144,9 @@ impl State {
     }
 
     fn pause(&self) -> Duration {
+        if self.hurry_until.is_some_and(|until| Instant::now() < until) {
+            return EAGER_INTERVAL;
+        }
         match self.asked_since {
             None => self.parts.idle_interval,
             Some(since) if since.elapsed() < EAGER_FOR => {
@@ -160,6 +170,10 @@ impl State {
                     self.releases.push(container.id);
                     self.is_urgent = true;
                 }
+            }
+            YarnCommand::Hurry => {
+                self.hurry_until = Some(Instant::now() + HURRY_FOR);
+                self.is_urgent = true;
             }
             // Answered where they are received.
             YarnCommand::ReleaseAll(_) | YarnCommand::Finish { .. } => (),

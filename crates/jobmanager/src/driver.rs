@@ -34,6 +34,9 @@ pub trait ResourceDriver: Send {
     /// Gives a container back, whatever runs in it.
     fn release(&mut self, container: &ContainerId);
 
+    /// A container seems to have ended: news of it are awaited.
+    fn hurry(&mut self) {}
+
     /// Gives everything back.
     async fn stop(&mut self);
 }

@@ -18,7 +18,7 @@ use crate::connections::ConnectionId;
 use crate::deployment::{committable, descriptor, output};
 use crate::launch::WorkerLaunch;
 use crate::resource_manager::ResourceInput;
-use crate::settings::RECONNECT_GRACE;
+use crate::settings::WORKER_RECONNECT_GRACE;
 use crate::timers::Timers;
 use crate::view::JobView;
 
@@ -228,7 +228,7 @@ impl Shell {
                 let known = self.workers.get_mut(&worker);
                 if let Some(known) = known.filter(|known| known.connection == connection) {
                     known.commands = None;
-                    let due = self.timers.now() + RECONNECT_GRACE;
+                    let due = self.timers.now() + WORKER_RECONNECT_GRACE;
                     self.timers
                         .schedule(JobTimer::Reconnect(worker, connection), due);
                 }
@@ -466,7 +466,7 @@ impl Shell {
             known.commands = None;
             tracing::info!(job = %self.master.id, ?worker, why, "a worker cannot be told anything");
             let timer = JobTimer::Reconnect(worker.clone(), known.connection);
-            let due = self.timers.now() + RECONNECT_GRACE;
+            let due = self.timers.now() + WORKER_RECONNECT_GRACE;
             self.timers.schedule(timer, due);
         }
     }

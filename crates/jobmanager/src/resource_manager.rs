@@ -19,7 +19,7 @@ use crate::connections::ConnectionId;
 use crate::driver::{DriverEvent, ResourceDriver};
 use crate::job_master::ResourceOutput;
 use crate::resource_manager::agents::{Agent, Agents};
-use crate::settings::{DispatcherSettings, RECONNECT_GRACE};
+use crate::settings::{AGENT_RECONNECT_GRACE, DispatcherSettings};
 use crate::snapshot::ExecutorSnapshot;
 use crate::timers::Timers;
 
@@ -201,7 +201,8 @@ impl Shell {
                 container,
             } => {
                 if self.agents.disconnect(&container, connection) {
-                    let due = self.timers.now() + RECONNECT_GRACE;
+                    self.driver.hurry();
+                    let due = self.timers.now() + AGENT_RECONNECT_GRACE;
                     self.timers
                         .schedule(ShellTimer::Reconnect(container, connection), due);
                 }

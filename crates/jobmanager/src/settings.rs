@@ -10,9 +10,13 @@ use flott_coordination::resource::ResourceSettings;
 use flott_model::{Epoch, JobGraph, JobId};
 use flott_protocol::rpc::Secret;
 
-/// A peer whose connection closed may come back within that before it counts as lost; mostly its
-/// agent (or YARN) says within that why it is gone.
-pub(crate) const RECONNECT_GRACE: Duration = Duration::from_secs(1);
+/// An agent whose connection closed may come back within that before its container counts as lost.
+/// Mostly the driver says within that how the container ended: YARN hears of it with its node's
+/// heartbeat, every second by default.
+pub(crate) const AGENT_RECONNECT_GRACE: Duration = Duration::from_millis(1500);
+/// The same for a worker, whose agent reports its exit at once. Longer, so that the loss of a
+/// container is known as that, and no worker is started in it again.
+pub(crate) const WORKER_RECONNECT_GRACE: Duration = Duration::from_millis(2000);
 
 /// A launched container's agent must register within that: localizing a bundle may take minutes.
 const REGISTRATION_TIMEOUT: Duration = Duration::from_secs(300);
