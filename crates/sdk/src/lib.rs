@@ -46,8 +46,3 @@ pub mod prelude {
         StreamExecutionEnvironment,
     };
 }
-
-/// The allocator of every Flott program (feature `allocator`).
-#[cfg(feature = "allocator")]
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
