@@ -51,6 +51,17 @@ pub trait Detach<In>: Pipe<In> {
     fn detach(self) -> (Self::Before, Self::Last);
 }
 
+/// An empty run has no last operator: what is set then belongs to the operator before the run.
+impl<T: Data> Detach<T> for Identity {
+    type Before = Identity;
+    type Between = T;
+    type Last = Identity;
+
+    fn detach(self) -> (Identity, Identity) {
+        (Identity, Identity)
+    }
+}
+
 /// A run in front of the rest of a chain.
 pub struct PipeLink<P, In, Out> {
     pipe: P,
