@@ -75,7 +75,13 @@ impl<R: Reader> SourceTask<R> {
             Some(_) => {
                 self.head.flush()?;
                 self.pacer.flushed();
-                Ok((Poll::Pending, Waiting::Idle))
+                // What did not fit must be announced, or nobody wakes this task when there is room.
+                let waiting = if self.head.settle()? {
+                    Waiting::Idle
+                } else {
+                    Waiting::Backpressured
+                };
+                Ok((Poll::Pending, waiting))
             }
         }
     }
@@ -91,5 +97,71 @@ impl<R: Reader> Tasklet for SourceTask<R> {
 
     fn is_source(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    use flott_network::{Message, NO_TIMESTAMP, Wake, Waker, local_channel};
+    use flott_operators::pipe::{Identity, PipeTo};
+
+    use super::*;
+    use crate::exchange::{ExchangeWriter, FirstRouter, OutputHalf, Ports};
+
+    /// Rows by fill; then nothing, for the time being.
+    struct Bursts(VecDeque<u64>);
+
+    impl Reader for Bursts {
+        type Out = u64;
+
+        fn fill(&mut self, out: &mut Batch<u64>) -> Result<Progress, TaskError> {
+            let Some(rows) = self.0.pop_front() else {
+                return Ok(Progress::Pending);
+            };
+            (0..rows).for_each(|row| out.push(row, NO_TIMESTAMP));
+            Ok(Progress::Pending)
+        }
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicU32);
+
+    impl Wake for Woken {
+        fn wake(&self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_source_that_waits_is_woken_for_what_did_not_fit() {
+        let (own, woken) = (Waker::default(), Arc::new(Woken::default()));
+        own.bind(Arc::clone(&woken) as Arc<dyn Wake>);
+        let (sender, mut receiver) = local_channel::<u64>(1, own, Waker::default());
+        let ports = Ports::new(vec![OutputHalf::Local(Box::new(sender))]);
+        let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
+        // A full batch fills the ring; the rest is flushed when the source rests.
+        let full = batch_rows::<u64>() as u64;
+        let mut task = SourceTask::new(
+            Bursts(VecDeque::from([full + 1])),
+            Box::new(PipeTo::new(Identity, writer)),
+            BufferTimeout::After(Duration::ZERO),
+            Arc::default(),
+        );
+        assert_eq!(task.poll().unwrap(), Poll::Pending);
+        assert!(matches!(receiver.receive(), Some(Message::Rows(_))));
+        assert_eq!(
+            woken.0.load(Ordering::SeqCst),
+            1,
+            "there is room for the last row"
+        );
+        let _ = task.poll().unwrap();
+        let Some(Message::Rows(last)) = receiver.receive() else {
+            panic!("the last row stays behind");
+        };
+        assert_eq!(last.rows, [full]);
     }
 }
