@@ -156,3 +156,6 @@ impl<T: Record> Router<T> for FirstRouter {
         ports.push(0, row, timestamp);
     }
 }
+
+#[cfg(test)]
+mod tests;
