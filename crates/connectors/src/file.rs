@@ -11,3 +11,6 @@ pub use commit::{clean_directory, committer, prepare_output};
 pub use reader::TextReader;
 pub use split::{FileSplit, FileSplits, enumerate_splits};
 pub use writer::TextWriter;
+
+#[cfg(test)]
+mod tests;

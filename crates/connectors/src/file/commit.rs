@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use flott_filesystem::{ErrorKind, FileSystem, FileSystemError, FileSystems, file_name, join};
+use flott_filesystem::{
+    ErrorKind, FileStatus, FileSystem, FileSystemError, FileSystems, file_name, join,
+};
 use flott_operators::TaskError;
 use flott_operators::sink::Committer;
 use prost::Message;
@@ -20,6 +22,19 @@ pub(super) struct PendingFile {
     /// Its name when it is committed.
     #[prost(string, tag = "3")]
     pub(super) committed: String,
+}
+
+/// End of the names of hidden files.
+const IN_PROGRESS: &str = ".inprogress";
+
+/// Beginning of the names of an operator's hidden files: several may write to one directory.
+fn pending_prefix(operator: u32) -> String {
+    format!(".part-{operator}-")
+}
+
+/// Name of a hidden file.
+pub(super) fn pending_name(operator: u32, subtask: u32, id: &str) -> String {
+    format!("{}{subtask}-{id}{IN_PROGRESS}", pending_prefix(operator))
 }
 
 fn failed(what: &str, error: &FileSystemError) -> TaskError {
@@ -44,10 +59,9 @@ pub async fn prepare_output(
             )));
         }
         Ok(_) => {
-            if !retry && !fs.list(&path).await.map_err(refused)?.is_empty() {
-                return Err(TaskError::user(format!(
-                    "output '{directory}' exists and is not empty: remove it or choose another"
-                )));
+            let found = fs.list(&path).await.map_err(refused)?;
+            if !retry && !found.is_empty() {
+                return Err(occupied(directory, &found));
             }
             return Ok(fs.qualify(&path));
         }
@@ -58,16 +72,33 @@ pub async fn prepare_output(
     Ok(fs.qualify(&path))
 }
 
-/// Removes what attempts that did not finish left in the directory.
+/// Why a directory with something in it is refused. Hidden files are named: to the user's eyes
+/// their directory is empty. They are not removed, because the job that writes them may be running.
+fn occupied(directory: &str, found: &[FileStatus]) -> TaskError {
+    let hidden = found.iter().all(|status| {
+        let name = file_name(&status.path);
+        name.starts_with(".part-") && name.ends_with(IN_PROGRESS)
+    });
+    TaskError::user(if hidden {
+        format!(
+            "output '{directory}' has hidden files (.part-*{IN_PROGRESS}) of a job that did not \
+             finish or is still running: remove it or choose another"
+        )
+    } else {
+        format!("output '{directory}' exists and is not empty: remove it or choose another")
+    })
+}
+
+/// Removes what attempts of an operator that did not finish left in the directory.
 pub async fn clean_directory(
     fs: &dyn FileSystem,
     path: &str,
-    keep: &BTreeSet<String>,
+    operator: u32,
 ) -> Result<(), FileSystemError> {
+    let prefix = pending_prefix(operator);
     for status in fs.list(path).await? {
         let name = file_name(&status.path);
-        let ours = name.starts_with(".part-") && name.ends_with(".inprogress");
-        if ours && !keep.contains(name) {
+        if name.starts_with(&prefix) && name.ends_with(IN_PROGRESS) {
             match fs.delete(&status.path, false).await {
                 Err(error) if *error.kind() != ErrorKind::NotFound => return Err(error),
                 Ok(_) | Err(_) => (),
@@ -77,12 +108,19 @@ pub async fn clean_directory(
     Ok(())
 }
 
-/// Renames every pending file; a file that was renamed before is fine.
-pub fn committer() -> Committer {
-    Arc::new(|files, committables| Box::pin(async move { commit(&files, &committables).await }))
+/// Renames every pending file of the operator at that position of the program; a file that was
+/// renamed before is fine.
+pub fn committer(operator: u32) -> Committer {
+    Arc::new(move |files, committables| {
+        Box::pin(async move { commit(&files, operator, &committables).await })
+    })
 }
 
-async fn commit(files: &FileSystems, committables: &[Vec<u8>]) -> Result<(), TaskError> {
+async fn commit(
+    files: &FileSystems,
+    operator: u32,
+    committables: &[Vec<u8>],
+) -> Result<(), TaskError> {
     let mut directories = BTreeSet::new();
     for bytes in committables {
         let file = PendingFile::decode(bytes.as_slice()).map_err(|error| {
@@ -97,7 +135,7 @@ async fn commit(files: &FileSystems, committables: &[Vec<u8>]) -> Result<(), Tas
         let (fs, path) = files
             .resolve(directory)
             .map_err(|error| failed(directory, &error))?;
-        clean_directory(fs.as_ref(), &path, &BTreeSet::new())
+        clean_directory(fs.as_ref(), &path, operator)
             .await
             .map_err(|error| failed(directory, &error))?;
     }
@@ -121,3 +159,6 @@ async fn rename(files: &FileSystems, file: &PendingFile) -> Result<(), TaskError
         Err(error) => Err(failed(&target, &error)),
     }
 }
+
+#[cfg(test)]
+mod tests;

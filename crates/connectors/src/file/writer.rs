@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::commit::PendingFile;
+use super::commit::{PendingFile, pending_name};
 
 /// Bytes handed over at once.
 const BLOCK: usize = 256 << 10;
@@ -32,15 +32,15 @@ pub struct TextWriter<F> {
 }
 
 impl<F> TextWriter<F> {
-    /// Lines into a new file in that directory. The file's name holds a fresh UUID: an attempt
-    /// never touches the file of another.
-    pub fn new(directory: String, format: F, context: &SubtaskContext) -> Self {
+    /// Lines of the operator at that position of the program into a new file in that directory. The
+    /// file's name holds a fresh UUID: an attempt never touches the file of another.
+    pub fn new(directory: String, operator: u32, format: F, context: &SubtaskContext) -> Self {
         let (blocks, incoming) = mpsc::channel(BLOCKS_BEHIND);
         let (done, closed) = oneshot::channel();
         let id = uuid::Uuid::new_v4();
         let file = PendingFile {
             directory,
-            pending: format!(".part-{}-{id}.inprogress", context.subtask),
+            pending: pending_name(operator, context.subtask, &id.to_string()),
             committed: format!("part-{}-{id}", context.subtask),
         };
         let (files, task) = (Arc::clone(&context.files), context.waker.clone());

@@ -7,9 +7,9 @@ use flott_connectors::discard::DiscardWriter;
 use flott_connectors::file::{TextWriter, committer, prepare_output};
 use flott_connectors::print::PrintWriter;
 use flott_model::ShipStrategy;
-use flott_operators::pipe::{Pipe, PipeLink};
+use flott_operators::pipe::Pipe;
 use flott_operators::sink::{Committer, SinkOperator, SinkWriter};
-use flott_operators::{BatchSink, SubtaskContext, TaskError};
+use flott_operators::{SubtaskContext, TaskError};
 use flott_record::Record;
 use flott_runtime::plan::NodeFactory;
 
@@ -71,28 +71,24 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         W: SinkWriter<T> + 'static,
         F: Fn(&SubtaskContext) -> Result<W, TaskError> + Send + Sync + 'static,
     {
-        let stream = self;
+        // The sink is a node of its own: settings of the sink are not those of what is before it.
+        let stream = self.seal();
         let position = stream.env.next_node() as u32;
-        let pipe = stream.pipe;
         let factory = NodeFactory::Operator {
             operator: Arc::new(move |context, _| {
                 let writer = make(context)?;
-                let sink: Box<dyn BatchSink<T>> = Box::new(SinkOperator::new(
-                    writer,
-                    position,
-                    context.committables.clone(),
-                ));
-                Ok(boxed_sink::<H>(PipeLink::new(pipe.clone(), sink)))
+                let committables = context.committables.clone();
+                let sink = SinkOperator::new(writer, position, committables);
+                Ok(boxed_sink::<T>(sink))
             }),
-            gate: gate_factory::<H>(),
+            gate: gate_factory::<T>(),
         };
-        let mut operators = stream.operators;
-        operators.push(OperatorInfo::named("Sink", format!("Sink: {name}")));
+        let operators = vec![OperatorInfo::named("Sink", format!("Sink: {name}"))];
         let parallelism = stream.env.parallelism_of(stream.from);
         // Nothing follows a sink.
         let tee = Arc::new(|_| Box::new(()) as flott_runtime::exchange::AnyBox);
         let node = StreamNode {
-            inputs: vec![plain_edge::<H>(stream.from, ShipStrategy::Forward)],
+            inputs: vec![plain_edge::<T>(stream.from, ShipStrategy::Forward)],
             committer: ends.committer,
             prepare: ends.prepare,
             prepared: ends.prepared,
@@ -150,6 +146,8 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     where
         F: FnMut(&T, &mut String) + Clone + Send + Sync + 'static,
     {
+        let stream = self.seal();
+        let operator = stream.env.next_node() as u32;
         let prepared = Prepared::default();
         let (target, checked) = (Arc::clone(&prepared), directory.to_owned());
         let make = move |context: &SubtaskContext| {
@@ -159,7 +157,12 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
             let directory = directory.ok_or_else(|| {
                 TaskError::fatal("the output directory was not fixed at submission")
             })?;
-            Ok(TextWriter::new(directory, format.clone(), context))
+            Ok(TextWriter::new(
+                directory,
+                operator,
+                format.clone(),
+                context,
+            ))
         };
         let prepare: Prepare = Box::new(move |at| {
             Box::pin(async move {
@@ -169,11 +172,11 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
             })
         });
         let ends = Ends {
-            committer: Some(committer()),
+            committer: Some(committer(operator)),
             prepare: Some(prepare),
             prepared,
         };
-        self.end_in("Text Files", make, ends)
+        stream.end_in("Text Files", make, ends)
     }
 }
 

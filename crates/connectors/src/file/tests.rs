@@ -1,0 +1,169 @@
+//! A reader and a writer as their tasks drive them, without a cluster.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use flott_filesystem::FileSystems;
+use flott_model::{Epoch, ExecutionAttemptId, VertexId};
+use flott_network::{Batch, NO_TIMESTAMP, Waker};
+use flott_operators::sink::SinkWriter;
+use flott_operators::source::{Progress, Reader};
+use flott_operators::{SubtaskContext, TaskError};
+use prost::Message;
+
+use super::commit::PendingFile;
+use super::{FileSplit, TextReader, TextWriter, committer};
+
+fn context() -> SubtaskContext {
+    SubtaskContext {
+        attempt: ExecutionAttemptId {
+            epoch: Epoch(1),
+            vertex: VertexId(0),
+            subtask: 0,
+            attempt: 0,
+        },
+        task_name: "test (1/1)".to_owned(),
+        subtask: 0,
+        parallelism: 1,
+        max_parallelism: 1,
+        waker: Waker::default(),
+        io: tokio::runtime::Handle::current(),
+        files: Arc::new(FileSystems::new([].into(), None, None).unwrap()),
+        committables: flott_operators::Committables::default(),
+        counters: Arc::default(),
+    }
+}
+
+/// Asks until there is an answer; the I/O runs beside it.
+async fn until<T>(mut ask: impl FnMut() -> Result<Option<T>, TaskError>) -> Result<T, TaskError> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(answer) = ask()? {
+            return Ok(answer);
+        }
+        assert!(Instant::now() < deadline, "no answer in time");
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn read(splits: Vec<FileSplit>) -> Result<Vec<String>, TaskError> {
+    let mut reader = TextReader::new(splits, &context());
+    let (mut batch, mut lines) = (Batch::default(), Vec::new());
+    until(|| {
+        let progress = reader.fill(&mut batch)?;
+        lines.append(&mut batch.rows);
+        Ok((progress == Progress::End).then_some(()))
+    })
+    .await?;
+    Ok(lines)
+}
+
+fn split(path: &Path, start: u64, length: u64) -> FileSplit {
+    FileSplit {
+        uri: path.to_str().unwrap().to_owned(),
+        start,
+        length,
+    }
+}
+
+#[tokio::test]
+async fn splits_of_several_files_in_order() {
+    let directory = tempfile::tempdir().unwrap();
+    let (a, b) = (directory.path().join("a"), directory.path().join("b"));
+    std::fs::write(&a, "1\n2\r\n3").unwrap();
+    std::fs::write(&b, "4\n\n").unwrap();
+    let splits = vec![split(&a, 0, 3), split(&a, 3, 3), split(&b, 0, 3)];
+    assert_eq!(read(splits).await.unwrap(), ["1", "2", "3", "4", ""]);
+    assert_eq!(read(Vec::new()).await.unwrap(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_or_too_long_a_line_is_an_error_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let gone = directory.path().join("gone");
+    let error = read(vec![split(&gone, 0, 10)]).await.unwrap_err();
+    assert!(error.message.contains("gone' cannot be read"), "{error}");
+    let endless = directory.path().join("endless");
+    // Sparse: takes no room on the disk.
+    let file = std::fs::File::create(&endless).unwrap();
+    file.set_len(80 << 20).unwrap();
+    let error = read(vec![split(&endless, 0, 1)]).await.unwrap_err();
+    assert!(
+        error
+            .message
+            .contains("endless' has a line of more than 64 MiB"),
+        "{error}"
+    );
+}
+
+type Format = fn(&u64, &mut String);
+
+fn writer(directory: &Path) -> TextWriter<Format> {
+    let format: Format = |n, line| line.push_str(&format!("{n:>99}"));
+    let directory = format!("file://{}", directory.display());
+    TextWriter::new(directory, 5, format, &context())
+}
+
+async fn write(writer: &mut TextWriter<Format>, rows: std::ops::Range<u64>) {
+    for row in rows {
+        let mut batch = Batch::default();
+        batch.push(row, NO_TIMESTAMP);
+        writer.write(&mut batch).unwrap();
+        let settle = || SinkWriter::<u64>::settle(writer).map(|room| room.then_some(()));
+        until(settle).await.unwrap();
+    }
+}
+
+async fn finish(writer: &mut TextWriter<Format>) -> Result<Vec<Vec<u8>>, TaskError> {
+    until(|| {
+        Ok(match SinkWriter::<u64>::finish(writer)? {
+            Poll::Ready(committables) => Some(committables),
+            Poll::Pending => None,
+        })
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_file_is_hidden_until_it_is_committed() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = writer(directory.path());
+    // Several blocks of 256 KiB.
+    write(&mut writer, 0..20_000).await;
+    let committables = finish(&mut writer).await.unwrap();
+    assert_eq!(committables.len(), 1);
+    let file = PendingFile::decode(committables[0].as_slice()).unwrap();
+    assert!(file.pending.starts_with(".part-5-0-"), "{file:?}");
+    assert!(!directory.path().join(&file.committed).exists());
+    committer(5)(context().files, committables).await.unwrap();
+    let text = std::fs::read_to_string(directory.path().join(&file.committed)).unwrap();
+    let expected: String = (0..20_000).map(|n| format!("{n:>99}\n")).collect();
+    assert!(
+        text == expected,
+        "{} bytes of {}",
+        text.len(),
+        expected.len()
+    );
+}
+
+#[tokio::test]
+async fn a_writer_without_rows_makes_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut writer = writer(directory.path());
+    assert_eq!(finish(&mut writer).await.unwrap(), [[0_u8; 0]; 0]);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_created_is_an_error_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut writer = writer(&file);
+    write(&mut writer, 0..1).await;
+    let error = finish(&mut writer).await.unwrap_err();
+    assert!(error.message.contains("cannot be written"), "{error}");
+    assert!(error.message.contains(file.to_str().unwrap()), "{error}");
+}
