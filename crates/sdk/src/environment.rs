@@ -112,6 +112,12 @@ impl StreamExecutionEnvironment {
                 ))
             });
         }
+        if self.inner().once.iter().any(|known| known.name == name) {
+            return Err(Error::Configuration(format!(
+                "the name '{name}' is used by two calls of once(): workers could not tell their \
+                 values apart"
+            )));
+        }
         let value = value();
         let mut bytes = Vec::new();
         codec::encode(&value, &mut bytes).map_err(|error| {
@@ -126,7 +132,8 @@ impl StreamExecutionEnvironment {
         Ok(value)
     }
 
-    /// Runs `check` once, when the next `execute()` submits its job; never on workers.
+    /// Runs `check` once, when the next `execute()` submits its job; never on workers, nor when an
+    /// appmaster that was lost is replaced.
     pub fn on_submit(
         &self,
         check: impl FnOnce() -> Result<(), Box<dyn std::error::Error>> + 'static,
@@ -137,21 +144,20 @@ impl StreamExecutionEnvironment {
     /// Runs what was built since the last `execute()` and waits for its end (a detached program
     /// goes on at once). On a worker this does not return. May be called inside a tokio runtime.
     pub fn execute(&self, job_name: &str) -> Result<JobExecutionResult, Error> {
+        // A check may ask the environment, so nothing of it is borrowed meanwhile.
+        let checks = std::mem::take(&mut self.0.borrow_mut().on_submit);
+        let checked = self.inner().launch.is_first_submission();
+        for check in checks.into_iter().filter(|_| checked) {
+            check().map_err(|error| Error::Submission(error.to_string()))?;
+        }
         let mut inner = self.0.borrow_mut();
         let graph = std::mem::take(&mut inner.graph);
-        let (once, checks) = (
-            std::mem::take(&mut inner.once),
-            std::mem::take(&mut inner.on_submit),
-        );
+        // A worker of a later job runs what is before that job, too: it needs these values as well.
+        let once = inner.once.clone();
         let index = inner.execute_index;
         inner.execute_index += 1;
         let max_parallelism = inner.max_parallelism;
         let launch = &mut inner.launch;
-        if launch.is_submission() {
-            for check in checks {
-                check().map_err(|error| Error::Submission(error.to_string()))?;
-            }
-        }
         run_job(launch, graph, job_name, index, once, max_parallelism)
     }
 
@@ -252,6 +258,12 @@ impl StreamExecutionEnvironment {
 
     fn inner(&self) -> Ref<'_, Inner> {
         self.0.borrow()
+    }
+
+    /// What was built so far, for tests of graphs.
+    #[cfg(test)]
+    pub(crate) fn take_graph(&self) -> crate::graph::StreamGraph {
+        std::mem::take(&mut self.0.borrow_mut().graph)
     }
 
     pub(crate) fn new_node(

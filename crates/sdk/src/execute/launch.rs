@@ -143,10 +143,15 @@ impl Launch {
         self.spec.as_ref()
     }
 
-    /// Whether `execute()` submits here: once per job, in the first attempt of its application.
-    /// Finding out what the input is happens in every attempt.
+    /// Whether `execute()` submits here, in whatever attempt of the application: what the input is
+    /// is found out in each.
     pub(crate) fn is_submission(&self) -> bool {
         self.role != Role::Worker
+    }
+
+    /// Whether `execute()` submits here for the first time: only then the user's checks run.
+    pub(crate) fn is_first_submission(&self) -> bool {
+        self.is_submission() && !self.is_retry()
     }
 
     /// Whether this is a later attempt of an application that was checked before.
