@@ -104,3 +104,6 @@ impl StreamGraph {
         self.nodes.len() - 1
     }
 }
+
+#[cfg(test)]
+mod tests;

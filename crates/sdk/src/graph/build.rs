@@ -35,7 +35,8 @@ struct Layout {
 }
 
 /// Builds the plan. `graph` is used up.
-pub(crate) fn build_plan(graph: StreamGraph, settings: GraphSettings) -> Plan {
+pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Plan {
+    broadcast_directly(&mut graph);
     let layout = lay_out(&graph, settings.chaining);
     let mut vertices = vertices(&graph, &layout, settings.max_parallelism);
     let mut outputs: Vec<Vec<NodeOutput>> = vec![Vec::new(); graph.nodes.len()];
@@ -81,6 +82,29 @@ pub(crate) fn build_plan(graph: StreamGraph, settings: GraphSettings) -> Plan {
         heads: layout.heads,
         edges: factories,
         buffer_timeout: settings.buffer_timeout,
+    }
+}
+
+/// What follows a broadcast with another parallelism than the broadcast's own node gets its copies
+/// from where that node gets them: one per subtask, not a share of the node's copies.
+fn broadcast_directly(graph: &mut StreamGraph) {
+    for target in 0..graph.nodes.len() {
+        for input in 0..graph.nodes[target].inputs.len() {
+            let edge = &graph.nodes[target].inputs[input];
+            let before = &graph.nodes[edge.from];
+            let [feed] = before.inputs.as_slice() else {
+                continue;
+            };
+            if edge.ship == ShipStrategy::Forward
+                && before.operators.is_empty()
+                && feed.ship == ShipStrategy::Broadcast
+                && before.parallelism != graph.nodes[target].parallelism
+            {
+                let from = feed.from;
+                let edge = &mut graph.nodes[target].inputs[input];
+                (edge.from, edge.ship) = (from, ShipStrategy::Broadcast);
+            }
+        }
     }
 }
 

@@ -291,7 +291,8 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
 
     /// Gives every record to every subtask of what follows.
     pub fn broadcast(self) -> DataStream<T> {
-        self.redistribute(ShipStrategy::Broadcast, None)
+        // Sealed, so that nothing is fused into an edge that may be drawn more than once.
+        self.seal().redistribute(ShipStrategy::Broadcast, None)
     }
 
     /// Gives all records to one subtask.
