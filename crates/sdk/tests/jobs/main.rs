@@ -1,0 +1,15 @@
+//! Whole jobs on the embedded cluster. One executable, so that it is linked once; what needs a
+//! configuration of its own runs in children of it (`child`).
+
+#![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
+
+mod child;
+mod environment;
+mod failures;
+mod operators;
+mod output;
+mod plan;
+mod pressure;
+mod random;
+mod sources;
+mod support;

@@ -1,0 +1,79 @@
+//! Back pressure: what a slow subtask does not take stays in bounded buffers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::child;
+use crate::support::environment;
+
+const RECORDS: i64 = 3_000_000;
+/// In flight, at most: for each of 16 channels the ring and the overdraft locally, the window of
+/// credit remotely, and the open batches at both ends.
+const MOST_IN_FLIGHT: i64 = 1_000_000;
+
+/// Waits until `counter` has not moved for a while: everybody upstream is blocked.
+fn wait_for_rest(counter: &AtomicI64) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (mut last, mut since) = (-1, Instant::now());
+    while Instant::now() < deadline {
+        let now = counter.load(Ordering::SeqCst);
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > Duration::from_millis(300) {
+            return;
+        }
+        std::thread::yield_now();
+    }
+    panic!("the source never came to rest");
+}
+
+/// One of four subtasks stops at its first record until nothing moves any more.
+pub(crate) fn slow_consumer() {
+    let env = environment(4);
+    let (produced, consumed) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
+    let stopped_at = Arc::new(AtomicI64::new(-1));
+    let source = Arc::clone(&produced);
+    let (taken, seen) = (Arc::clone(&consumed), Arc::clone(&stopped_at));
+    let upstream = Arc::clone(&produced);
+    env.from_sequence(1, RECORDS)
+        .map(move |n| {
+            source.fetch_add(1, Ordering::Relaxed);
+            n
+        })
+        .key_by(|n| n % 64)
+        .reduce(|last, n| *last = n)
+        .map(move |n| {
+            let is_slow = n % 64 == 0;
+            if is_slow
+                && seen
+                    .compare_exchange(-1, 0, Ordering::SeqCst, Ordering::SeqCst)
+                    .is_ok()
+            {
+                wait_for_rest(&upstream);
+                let in_flight = upstream.load(Ordering::SeqCst) - taken.load(Ordering::SeqCst);
+                seen.store(in_flight, Ordering::SeqCst);
+            }
+            taken.fetch_add(1, Ordering::Relaxed);
+            n
+        })
+        .discard();
+    env.execute("slow consumer").unwrap();
+    let in_flight = stopped_at.load(Ordering::SeqCst);
+    assert!(in_flight > 0, "the slow subtask saw no record");
+    assert!(
+        in_flight < MOST_IN_FLIGHT,
+        "{in_flight} of {RECORDS} records were in flight"
+    );
+    assert_eq!(consumed.load(Ordering::SeqCst), RECORDS, "and none is lost");
+}
+
+#[test]
+fn a_slow_consumer_slows_its_source_in_one_container() {
+    slow_consumer();
+}
+
+#[test]
+fn a_slow_consumer_slows_its_source_across_containers() {
+    child::run("slow-consumer", &[("taskmanager.numberOfTaskSlots", "1")]);
+}
