@@ -25,11 +25,10 @@ const LAYERS: [&[&str]; 8] = [
     &[
         "flott-runtime",
         "flott-connectors",
-        "flott-rest",
         "flott-jobmanager",
         "flott-taskexecutor",
     ],
-    &["flott"],
+    &["flott", "flott-rest"],
     &["flott-sql", "flott-simulation"],
     &["flott-client", "flott-appmaster", "flott-history-server"],
 ];
@@ -61,11 +60,12 @@ const NEVER: [(&str, &[&str]); 1] = [("flott-jobmanager", &["flott-operators"])]
 
 /// Packages beside the layers. Examples see what a user sees; the integration tests see the outside of our programs, and
 /// the libraries that talk to Hadoop, which they try on the real daemons.
-const BESIDE: [(&str, &[&str]); 2] = [
+const BESIDE: [(&str, &[&str]); 3] = [
     (
         "flott-integration-tests",
         &["flott-hadoop", "flott-filesystem"],
     ),
+    ("flott-test-jobs", &["flott"]),
     ("xtask", &[]),
 ];
 const EXAMPLE: &[&str] = &["flott"];

@@ -1,3 +1,5 @@
+//! Site files: discovery, expansion, precedence, and what is wrong with them.
+
 use super::*;
 
 fn site(properties: &str) -> String {

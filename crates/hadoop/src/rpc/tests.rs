@@ -1,3 +1,5 @@
+//! Connections against a scripted server: pipelining, errors, ends in the middle.
+
 use std::time::Duration;
 
 use super::error::{RemoteKind, RpcError};

@@ -1,3 +1,5 @@
+//! DIGEST-MD5 on the proven vectors, and on anything else.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Token files of both formats, url strings, vints.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 

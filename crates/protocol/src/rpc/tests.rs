@@ -1,3 +1,5 @@
+//! Connections over loopback: who is let in, and what ends them.
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;

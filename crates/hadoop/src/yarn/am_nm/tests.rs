@@ -1,3 +1,5 @@
+//! Starting and stopping containers against a scripted NodeManager.
+
 use super::*;
 use crate::rpc::fake::{FakeServer, token};
 use crate::rpc::proto::RpcStatus;

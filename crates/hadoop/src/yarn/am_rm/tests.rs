@@ -1,3 +1,5 @@
+//! The ApplicationMaster client against scripted ResourceManagers.
+
 use std::collections::BTreeMap;
 
 use super::*;

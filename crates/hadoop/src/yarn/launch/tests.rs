@@ -1,3 +1,5 @@
+//! Launch contexts: what a real bash makes of commands and variables.
+
 use std::process::Command;
 
 use proptest::prelude::*;

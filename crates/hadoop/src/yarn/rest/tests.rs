@@ -1,3 +1,5 @@
+//! The REST client against scripted ResourceManagers: standby, redirects, errors.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;

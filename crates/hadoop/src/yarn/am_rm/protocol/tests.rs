@@ -1,3 +1,5 @@
+//! The heartbeat protocol without I/O: asks, replays, tokens, re-registration.
+
 use super::*;
 
 fn token(identifier: u8) -> Token {
