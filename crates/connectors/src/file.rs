@@ -7,7 +7,7 @@ mod reader;
 mod split;
 mod writer;
 
-pub use commit::{clean_directory, committer, prepare_output};
+pub use commit::{SubmissionStage, abandon_output, clean_directory, committer, prepare_output};
 pub use reader::TextReader;
 pub use split::{FileSplit, FileSplits, enumerate_splits};
 pub use writer::TextWriter;

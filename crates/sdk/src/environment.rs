@@ -284,6 +284,7 @@ impl StreamExecutionEnvironment {
             tee,
             committer: None,
             prepare: None,
+            abandon: None,
             prepared: Prepared::default(),
         }
     }

@@ -41,6 +41,20 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the job certainly does not run (any more): it was not submitted, or it has ended.
+    pub(crate) fn job_is_over(&self) -> bool {
+        match self {
+            Self::Configuration(_)
+            | Self::Graph(_)
+            | Self::Submission(_)
+            | Self::Refused(_)
+            | Self::Ended { .. } => true,
+            Self::Role(_) | Self::Io { .. } => false,
+        }
+    }
+}
+
 fn cause(failure: &Option<Box<Failure>>) -> String {
     failure
         .as_ref()

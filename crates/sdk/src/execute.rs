@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flott_config::{Configuration, options};
+use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_model::{JobId, OnceValue};
 use flott_protocol::environment::Role;
@@ -20,7 +21,7 @@ use flott_runtime::plan::Plan;
 pub(crate) use launch::Launch;
 
 use crate::error::Error;
-use crate::graph::{GraphSettings, StreamGraph, Submission, build_plan};
+use crate::graph::{Abandon, GraphSettings, Prepared, StreamGraph, Submission, build_plan};
 
 /// How a job ended that ended well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,19 +46,44 @@ pub(crate) fn run_job(
     if launch.role() == Role::Worker {
         return worker::execute(launch, graph, name, execute_index, max_parallelism);
     }
-    if launch.is_submission() {
-        once.extend(prepare(
-            &mut graph,
-            &launch.file_systems()?,
-            launch.is_retry(),
-        )?);
+    let abandoned = abandonable(&mut graph);
+    let result = prepare(&mut graph, &launch.file_systems()?, launch.stage()).and_then(|found| {
+        once.extend(found);
+        let plan = plan_of(launch, graph, name, execute_index, once, max_parallelism);
+        plan.graph.validate()?;
+        match launch.role() {
+            Role::Embedded => embedded::execute(launch, plan),
+            Role::Plan | Role::Submit | Role::Driver | Role::Worker => {
+                submit::execute(launch, plan)
+            }
+        }
+    });
+    if result.as_ref().is_err_and(Error::job_is_over) {
+        abandon(abandoned, &launch.file_systems()?);
     }
-    let plan = plan_of(launch, graph, name, execute_index, once, max_parallelism);
-    plan.graph.validate()?;
-    match launch.role() {
-        Role::Embedded => embedded::execute(launch, plan),
-        Role::Plan | Role::Submit | Role::Driver | Role::Worker => submit::execute(launch, plan),
-    }
+    result
+}
+
+/// What nodes want removed if the job does not finish.
+fn abandonable(graph: &mut StreamGraph) -> Vec<(Prepared, Abandon)> {
+    let nodes = graph.nodes.iter_mut();
+    nodes
+        .filter_map(|node| Some((Arc::clone(&node.prepared), node.abandon.take()?)))
+        .collect()
+}
+
+/// Removes what the job left; what cannot be removed stays, the job's failure matters more.
+fn abandon(abandoned: Vec<(Prepared, Abandon)>, files: &Arc<FileSystems>) {
+    engine::run(async {
+        for (prepared, abandon) in abandoned {
+            let Some(prepared) = prepared.get() else {
+                continue; // Its check failed, or was not reached.
+            };
+            if let Err(error) = abandon(Arc::clone(files), prepared.clone()).await {
+                tracing::warn!("{error}");
+            }
+        }
+    });
 }
 
 fn plan_of(
@@ -104,7 +130,7 @@ fn prepared_name(node: usize) -> String {
 fn prepare(
     graph: &mut StreamGraph,
     files: &Arc<FileSystems>,
-    retry: bool,
+    stage: SubmissionStage,
 ) -> Result<Vec<OnceValue>, Error> {
     let mut waiting = Vec::new();
     for (index, node) in graph.nodes.iter_mut().enumerate() {
@@ -113,7 +139,7 @@ fn prepare(
             let future = prepare(Submission {
                 files,
                 parallelism,
-                retry,
+                stage,
             });
             waiting.push((index, Arc::clone(&node.prepared), future));
         }

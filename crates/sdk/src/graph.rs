@@ -8,6 +8,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 
+use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_model::ShipStrategy;
 use flott_operators::TaskError;
@@ -63,9 +64,12 @@ pub(crate) type Prepare = Box<dyn FnOnce(Submission) -> PrepareFuture + Send>;
 pub(crate) struct Submission {
     pub(crate) files: Arc<FileSystems>,
     pub(crate) parallelism: u32,
-    /// An earlier attempt of the application was checked and may have begun to write.
-    pub(crate) retry: bool,
+    pub(crate) stage: SubmissionStage,
 }
+
+type AbandonFuture = Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>;
+/// Removes what a job that did not finish left behind; given what was found out at submission.
+pub(crate) type Abandon = Box<dyn FnOnce(Arc<FileSystems>, Vec<u8>) -> AbandonFuture + Send>;
 
 pub(crate) struct StreamEdge {
     pub(crate) from: usize,
@@ -89,6 +93,7 @@ pub(crate) struct StreamNode {
     pub(crate) tee: TeeFactory,
     pub(crate) committer: Option<Committer>,
     pub(crate) prepare: Option<Prepare>,
+    pub(crate) abandon: Option<Abandon>,
     pub(crate) prepared: Prepared,
 }
 

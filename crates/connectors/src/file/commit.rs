@@ -1,6 +1,6 @@
 //! Makes the files of a finished job visible, once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_filesystem::{
@@ -32,6 +32,16 @@ fn pending_prefix(operator: u32) -> String {
     format!(".part-{operator}-")
 }
 
+/// Beginning of the names of an operator's finished files.
+fn committed_prefix(operator: u32) -> String {
+    format!("part-{operator}-")
+}
+
+/// Name of a finished file.
+pub(super) fn committed_name(operator: u32, subtask: u32, id: &str) -> String {
+    format!("{}{subtask}-{id}", committed_prefix(operator))
+}
+
 /// Name of a hidden file.
 pub(super) fn pending_name(operator: u32, subtask: u32, id: &str) -> String {
     format!("{}{subtask}-{id}{IN_PROGRESS}", pending_prefix(operator))
@@ -41,12 +51,23 @@ fn failed(what: &str, error: &FileSystemError) -> TaskError {
     TaskError::transient(format!("output '{what}' cannot be committed: {error}"))
 }
 
+/// When [`prepare_output`] is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SubmissionStage {
+    /// The plan is wanted, the job will not run: nothing is created.
+    Plan,
+    /// The job is about to be submitted.
+    First,
+    /// An earlier attempt of the application was checked and may have begun to write.
+    Retry,
+}
+
 /// Checks at submission that the output directory has nothing in it (unless an earlier attempt of
 /// the application has begun to write), creates it, and gives its full URI: the same everywhere.
 pub async fn prepare_output(
     files: &FileSystems,
     directory: &str,
-    retry: bool,
+    stage: SubmissionStage,
 ) -> Result<String, TaskError> {
     let refused = |error: FileSystemError| {
         TaskError::user(format!("output '{directory}' cannot be written: {error}"))
@@ -60,7 +81,7 @@ pub async fn prepare_output(
         }
         Ok(_) => {
             let found = fs.list(&path).await.map_err(refused)?;
-            if !retry && !found.is_empty() {
+            if stage != SubmissionStage::Retry && !found.is_empty() {
                 return Err(occupied(directory, &found));
             }
             return Ok(fs.qualify(&path));
@@ -68,7 +89,9 @@ pub async fn prepare_output(
         Err(error) if *error.kind() == ErrorKind::NotFound => (),
         Err(error) => return Err(refused(error)),
     }
-    fs.mkdirs(&path, 0o755).await.map_err(refused)?;
+    if stage != SubmissionStage::Plan {
+        fs.mkdirs(&path, 0o755).await.map_err(refused)?;
+    }
     Ok(fs.qualify(&path))
 }
 
@@ -108,6 +131,30 @@ pub async fn clean_directory(
     Ok(())
 }
 
+/// Removes what an operator of a job that did not finish left: its hidden files, and the directory
+/// if nothing else is in it.
+pub async fn abandon_output(
+    files: &FileSystems,
+    directory: &str,
+    operator: u32,
+) -> Result<(), TaskError> {
+    let refused = |error: FileSystemError| {
+        TaskError::transient(format!("output '{directory}' cannot be cleaned: {error}"))
+    };
+    let (fs, path) = files.resolve(directory).map_err(refused)?;
+    let cleaned = async {
+        clean_directory(fs.as_ref(), &path, operator).await?;
+        if fs.list(&path).await?.is_empty() {
+            fs.delete(&path, false).await?;
+        }
+        Ok::<(), FileSystemError>(())
+    };
+    match cleaned.await {
+        Err(error) if *error.kind() != ErrorKind::NotFound => Err(refused(error)),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
 /// Renames every pending file of the operator at that position of the program; a file that was
 /// renamed before is fine.
 pub fn committer(operator: u32) -> Committer {
@@ -121,23 +168,48 @@ async fn commit(
     operator: u32,
     committables: &[Vec<u8>],
 ) -> Result<(), TaskError> {
-    let mut directories = BTreeSet::new();
+    let mut directories: BTreeMap<String, Vec<PendingFile>> = BTreeMap::new();
     for bytes in committables {
         let file = PendingFile::decode(bytes.as_slice()).map_err(|error| {
             TaskError::fatal(format!(
                 "a committable of the file sink cannot be read: {error}"
             ))
         })?;
-        rename(files, &file).await?;
-        directories.insert(file.directory);
+        let directory = file.directory.clone();
+        directories.entry(directory).or_default().push(file);
     }
-    for directory in &directories {
+    for (directory, pending) in &directories {
         let (fs, path) = files
             .resolve(directory)
             .map_err(|error| failed(directory, &error))?;
+        remove_stale(fs.as_ref(), &path, operator, pending)
+            .await
+            .map_err(|error| failed(directory, &error))?;
+        for file in pending {
+            rename(files, file).await?;
+        }
         clean_directory(fs.as_ref(), &path, operator)
             .await
             .map_err(|error| failed(directory, &error))?;
+    }
+    Ok(())
+}
+
+/// Removes what an earlier attempt of the application had committed when it died in the middle: the
+/// directory was empty at submission, and the job has run again from its beginning.
+async fn remove_stale(
+    fs: &dyn FileSystem,
+    path: &str,
+    operator: u32,
+    pending: &[PendingFile],
+) -> Result<(), FileSystemError> {
+    let prefix = committed_prefix(operator);
+    let own: BTreeSet<&str> = pending.iter().map(|file| file.committed.as_str()).collect();
+    for status in fs.list(path).await? {
+        let name = file_name(&status.path);
+        if name.starts_with(&prefix) && !own.contains(name) {
+            fs.delete(&status.path, false).await?;
+        }
     }
     Ok(())
 }

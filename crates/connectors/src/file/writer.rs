@@ -14,10 +14,12 @@ use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
 
-use super::commit::{PendingFile, pending_name};
+use super::commit::{PendingFile, committed_name, pending_name};
 
 /// Bytes handed over at once.
 const BLOCK: usize = 256 << 10;
+/// The last block of a file that is complete; others are not empty.
+const COMPLETE: Bytes = Bytes::new();
 /// Blocks under way to the file.
 const BLOCKS_BEHIND: usize = 4;
 
@@ -41,7 +43,7 @@ impl<F> TextWriter<F> {
         let file = PendingFile {
             directory,
             pending: pending_name(operator, context.subtask, &id.to_string()),
-            committed: format!("part-{}-{id}", context.subtask),
+            committed: committed_name(operator, context.subtask, &id.to_string()),
         };
         let (files, task) = (Arc::clone(&context.files), context.waker.clone());
         context.io.spawn(async move {
@@ -114,13 +116,19 @@ impl<In: Record, F: FnMut(&In, &mut String) + Send> SinkWriter<In> for TextWrite
     }
 
     fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
-        while self.stuck.is_some() || !self.lines.is_empty() {
+        while self.stuck.as_ref().is_some_and(|block| !block.is_empty()) || !self.lines.is_empty() {
             self.take_lines();
             if !self.hand_over()? {
                 return Ok(Poll::Pending);
             }
         }
-        self.blocks = None;
+        if self.blocks.is_some() {
+            self.stuck = Some(COMPLETE);
+            if !self.hand_over()? {
+                return Ok(Poll::Pending);
+            }
+            self.blocks = None;
+        }
         match self.closed.try_recv() {
             Ok(file) => Ok(Poll::Ready(
                 file?.iter().map(Message::encode_to_vec).collect(),
@@ -133,8 +141,8 @@ impl<In: Record, F: FnMut(&In, &mut String) + Send> SinkWriter<In> for TextWrite
     }
 }
 
-/// Writes until the task closes its end. A task that is dropped without finishing closes it too:
-/// its file then stays hidden and is removed by the next commit or clean-up.
+/// Writes until the task says that the file is complete. A task that is dropped before that closes
+/// its end of the channel: the file is removed.
 async fn write_file(
     files: &flott_filesystem::FileSystems,
     file: PendingFile,
@@ -146,8 +154,13 @@ async fn write_file(
         TaskError::transient(format!("output '{target}' cannot be written: {error}"))
     };
     let mut writer: Option<Box<dyn FileWriter>> = None;
+    let mut complete = false;
     while let Some(block) = blocks.recv().await {
         task.wake();
+        if block.is_empty() {
+            complete = true;
+            break;
+        }
         let open = match &mut writer {
             Some(open) => open,
             None => {
@@ -163,6 +176,10 @@ async fn write_file(
         open.write(block).await.map_err(failed)?;
     }
     let Some(open) = writer else { return Ok(None) };
+    if !complete {
+        open.abort().await.map_err(failed)?;
+        return Ok(None);
+    }
     open.close().await.map_err(failed)?;
     Ok(Some(file))
 }

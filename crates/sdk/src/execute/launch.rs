@@ -5,6 +5,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use flott_config::{Configuration, Loader, find_conf_dir};
+use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_protocol::environment::{ROLE, Role, SOCKET, WORKER_SPEC};
 use flott_protocol::message::WorkerSpec;
@@ -155,8 +156,17 @@ impl Launch {
     }
 
     /// Whether this is a later attempt of an application that was checked before.
-    pub(crate) fn is_retry(&self) -> bool {
+    fn is_retry(&self) -> bool {
         self.attempt > 1
+    }
+
+    /// What `execute()` may do to the world.
+    pub(crate) fn stage(&self) -> SubmissionStage {
+        match self.role {
+            Role::Plan => SubmissionStage::Plan,
+            _ if self.is_retry() => SubmissionStage::Retry,
+            _ => SubmissionStage::First,
+        }
     }
 
     /// The value that `once` had at submission.

@@ -4,7 +4,7 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
 use flott_connectors::discard::DiscardWriter;
-use flott_connectors::file::{TextWriter, committer, prepare_output};
+use flott_connectors::file::{TextWriter, abandon_output, committer, prepare_output};
 use flott_connectors::print::PrintWriter;
 use flott_model::ShipStrategy;
 use flott_operators::pipe::Pipe;
@@ -15,7 +15,7 @@ use flott_runtime::plan::NodeFactory;
 
 use crate::StreamExecutionEnvironment;
 use crate::graph::{
-    Chaining, OperatorInfo, Prepare, Prepared, StreamNode, boxed_sink, gate_factory,
+    Abandon, Chaining, OperatorInfo, Prepare, Prepared, StreamNode, boxed_sink, gate_factory,
 };
 use crate::stream::DataStream;
 use crate::stream::data::plain_edge;
@@ -91,6 +91,7 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
             inputs: vec![plain_edge::<T>(stream.from, ShipStrategy::Forward)],
             committer: ends.committer,
             prepare: ends.prepare,
+            abandon: ends.abandon,
             prepared: ends.prepared,
             ..stream.env.new_node(operators, parallelism, factory, tee)
         };
@@ -166,14 +167,21 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         };
         let prepare: Prepare = Box::new(move |at| {
             Box::pin(async move {
-                prepare_output(&at.files, &checked, at.retry)
+                prepare_output(&at.files, &checked, at.stage)
                     .await
                     .map(String::into_bytes)
+            })
+        });
+        let abandon: Abandon = Box::new(move |files, uri| {
+            Box::pin(async move {
+                let directory = String::from_utf8_lossy(&uri);
+                abandon_output(&files, &directory, operator).await
             })
         });
         let ends = Ends {
             committer: Some(committer(operator)),
             prepare: Some(prepare),
+            abandon: Some(abandon),
             prepared,
         };
         stream.end_in("Text Files", make, ends)
@@ -185,5 +193,6 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
 struct Ends {
     committer: Option<Committer>,
     prepare: Option<Prepare>,
+    abandon: Option<Abandon>,
     prepared: Prepared,
 }
