@@ -3,6 +3,7 @@
 
 pub mod exchange;
 mod pacer;
+mod pieces;
 pub mod plan;
 pub mod scheduler;
 mod source_task;

@@ -8,13 +8,16 @@ use flott_operators::source::{Progress, Reader};
 use flott_operators::{BatchSink, TaskCounters, TaskError};
 
 use crate::pacer::{BufferTimeout, Pacer, Waiting};
+use crate::pieces::Pieces;
 use crate::scheduler::{Poll, Tasklet};
 
 /// A reader in front of its chain.
 pub struct SourceTask<R: Reader> {
     reader: R,
     head: Box<dyn BatchSink<R::Out>>,
-    buffer: Batch<R::Out>,
+    pieces: Pieces<R::Out>,
+    /// What the reader said when it filled what is in `pieces`.
+    progress: Progress,
     ended: bool,
     pacer: Pacer,
 }
@@ -27,11 +30,11 @@ impl<R: Reader> SourceTask<R> {
         timeout: BufferTimeout,
         counters: Arc<TaskCounters>,
     ) -> Self {
-        let buffer = Batch::with_capacity(batch_rows::<R::Out>());
         Self {
             reader,
             head,
-            buffer,
+            pieces: Pieces::new(Batch::with_capacity(batch_rows::<R::Out>())),
+            progress: Progress::More,
             ended: false,
             pacer: Pacer::new(timeout, counters),
         }
@@ -44,20 +47,18 @@ impl<R: Reader> SourceTask<R> {
         if self.ended {
             return Ok((Poll::Done, Waiting::Idle));
         }
-        let progress = self.reader.fill(&mut self.buffer)?;
-        if !self.buffer.is_empty() {
-            self.pacer.processed_rows();
-            self.head.batch(&mut self.buffer)?;
-            self.buffer.clear();
+        if self.pieces.is_empty() {
+            self.progress = self.reader.fill(self.pieces.batch())?;
         }
-        match progress {
-            Progress::More => {
-                if self.pacer.flush_is_due() {
-                    self.head.flush()?;
-                    self.pacer.flushed();
-                }
-                Ok((Poll::Ready, Waiting::Idle))
-            }
+        if !self.pieces.is_empty() {
+            self.pacer.processed_rows();
+            self.pieces.feed(self.head.as_mut())?;
+        }
+        if !self.pieces.is_empty() {
+            return self.go_on();
+        }
+        match self.progress {
+            Progress::More => self.go_on(),
             Progress::Pending => self.rest(),
             Progress::End => {
                 self.ended = true;
@@ -66,6 +67,14 @@ impl<R: Reader> SourceTask<R> {
                 Ok((Poll::Ready, Waiting::Idle))
             }
         }
+    }
+
+    fn go_on(&mut self) -> Result<(Poll, Waiting), TaskError> {
+        if self.pacer.flush_is_due() {
+            self.head.flush()?;
+            self.pacer.flushed();
+        }
+        Ok((Poll::Ready, Waiting::Idle))
     }
 
     fn rest(&mut self) -> Result<(Poll, Waiting), TaskError> {
@@ -148,10 +157,11 @@ mod tests {
         let mut task = SourceTask::new(
             Bursts(VecDeque::from([full + 1])),
             Box::new(PipeTo::new(Identity, writer)),
-            BufferTimeout::After(Duration::ZERO),
+            BufferTimeout::After(Duration::from_secs(3_600)),
             Arc::default(),
         );
-        assert_eq!(task.poll().unwrap(), Poll::Pending);
+        // It rests for a millisecond before it flushes.
+        while task.poll().unwrap() != Poll::Pending {}
         assert!(matches!(receiver.receive(), Some(Message::Rows(_))));
         assert_eq!(
             woken.0.load(Ordering::SeqCst),

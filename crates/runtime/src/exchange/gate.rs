@@ -12,6 +12,7 @@ use flott_record::{Record, codec};
 
 use super::{InputHalf, unbox};
 use crate::pacer::{BufferTimeout, Pacer, Waiting};
+use crate::pieces::Pieces;
 use crate::scheduler::{Poll, Tasklet};
 
 /// Batches per poll, at most.
@@ -58,7 +59,12 @@ pub struct Gate<T> {
     blocked: usize,
     barrier: u64,
     watermark: i64,
-    scratch: Batch<T>,
+    /// Rows that were received and not processed yet.
+    pieces: Pieces<T>,
+    /// The local channel that gets the emptied batch back.
+    origin: Option<usize>,
+    /// The gate's own batch, for rows from other processes, while a channel's is in `pieces`.
+    own: Batch<T>,
     pacer: Pacer,
     counters: Arc<TaskCounters>,
     bytes_in: u64,
@@ -91,7 +97,9 @@ impl<T: Record> Gate<T> {
             blocked: 0,
             barrier: 0,
             watermark: i64::MIN,
-            scratch: Batch::default(),
+            pieces: Pieces::new(Batch::default()),
+            origin: None,
+            own: Batch::default(),
             pacer,
             counters,
             bytes_in: 0,
@@ -131,25 +139,21 @@ impl<T: Record> Gate<T> {
         Ok(None)
     }
 
-    fn process(&mut self, index: usize, received: Received<T>) -> Result<(), TaskError> {
+    /// Takes what was received: control elements act at once, rows wait in `pieces`.
+    fn take(&mut self, index: usize, received: Received<T>) -> Result<(), TaskError> {
         match received {
-            Received::Rows(mut batch) => {
+            Received::Rows(batch) => {
                 TaskCounters::add(&self.counters.records_in, batch.len() as u64);
-                self.pacer.processed_rows();
-                self.head.batch(&mut batch)?;
-                if let InputChannel::Local(receiver) = &mut self.inputs[index].channel {
-                    receiver.recycle(batch);
-                }
+                self.own = std::mem::replace(self.pieces.batch(), batch);
+                self.origin = Some(index);
                 Ok(())
             }
             Received::Bytes(frame) => {
-                decode(&frame, &mut self.scratch)?;
-                TaskCounters::add(&self.counters.records_in, self.scratch.len() as u64);
+                let batch = self.pieces.batch();
+                decode(&frame, batch)?;
+                TaskCounters::add(&self.counters.records_in, batch.len() as u64);
                 TaskCounters::add(&self.counters.bytes_in, frame.payload.len() as u64);
                 self.bytes_in += frame.payload.len() as u64;
-                self.pacer.processed_rows();
-                self.head.batch(&mut self.scratch)?;
-                self.scratch.clear();
                 if let InputChannel::Remote(receiver) = &mut self.inputs[index].channel {
                     receiver.recycle(frame.payload);
                 }
@@ -157,6 +161,22 @@ impl<T: Record> Gate<T> {
             }
             Received::Control(control) => self.control(index, control),
         }
+    }
+
+    /// Processes a piece of the rows that wait, if any do.
+    fn process(&mut self) -> Result<(), TaskError> {
+        if !self.pieces.is_empty() {
+            self.pacer.processed_rows();
+            self.pieces.feed(self.head.as_mut())?;
+        }
+        if self.pieces.is_empty()
+            && let Some(index) = self.origin.take()
+            && let InputChannel::Local(receiver) = &mut self.inputs[index].channel
+        {
+            let own = std::mem::take(&mut self.own);
+            receiver.recycle(std::mem::replace(self.pieces.batch(), own));
+        }
+        Ok(())
     }
 
     fn control(&mut self, index: usize, control: Control) -> Result<(), TaskError> {
@@ -215,10 +235,13 @@ impl<T: Record> Gate<T> {
             return Ok((Poll::Done, Waiting::Idle));
         }
         for _ in 0..BATCHES_PER_POLL {
-            let Some((index, received)) = self.receive()? else {
-                return self.rest();
-            };
-            self.process(index, received)?;
+            if self.pieces.is_empty() {
+                let Some((index, received)) = self.receive()? else {
+                    return self.rest();
+                };
+                self.take(index, received)?;
+            }
+            self.process()?;
             if !self.head.settle()? {
                 return Ok((Poll::Pending, Waiting::Backpressured));
             }

@@ -68,6 +68,40 @@ pub(crate) fn slow_consumer() {
     assert_eq!(consumed.load(Ordering::SeqCst), RECORDS, "and none is lost");
 }
 
+/// Slow code sees its results travel on before its batch is done: `execution.buffer-timeout` holds.
+#[test]
+fn records_of_slow_code_are_not_held_back() {
+    let env = environment(1);
+    let (made, seen) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(0)));
+    let (arrived, own) = (Arc::clone(&seen), Arc::clone(&made));
+    let first_seen_at = Arc::new(AtomicI64::new(0));
+    let at = Arc::clone(&first_seen_at);
+    env.from_sequence(1, 2_000)
+        .map(move |n| {
+            // Slow until the first result has arrived.
+            let until = Instant::now() + Duration::from_millis(5);
+            while arrived.load(Ordering::SeqCst) == 0 && Instant::now() < until {
+                std::thread::yield_now();
+            }
+            own.fetch_add(1, Ordering::SeqCst);
+            n
+        })
+        .rebalance()
+        .map(move |n| {
+            if seen.fetch_add(1, Ordering::SeqCst) == 0 {
+                at.store(made.load(Ordering::SeqCst), Ordering::SeqCst);
+            }
+            n
+        })
+        .discard();
+    env.execute("slow map").unwrap();
+    let made = first_seen_at.load(Ordering::SeqCst);
+    assert!(
+        (1..1_000).contains(&made),
+        "{made} records were made before one arrived"
+    );
+}
+
 #[test]
 fn a_slow_consumer_slows_its_source_in_one_container() {
     slow_consumer();

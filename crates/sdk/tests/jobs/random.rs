@@ -12,7 +12,7 @@ use crate::support::{Collected, environment};
 
 type Row = (String, i64);
 
-/// Cases per child; there are six children.
+/// Cases per child, of which there are six; `FLOTT_TEST_CASES` asks for more.
 const CASES: u32 = 11;
 
 #[derive(Debug, Clone)]
@@ -234,10 +234,11 @@ fn expected(case: &Case) -> Sums {
 
 /// In a child, whose configuration is part of the test.
 pub(crate) fn random_pipelines() {
+    let cases_wanted = std::env::var("FLOTT_TEST_CASES");
     let config = Config {
         failure_persistence: None,
         max_shrink_iters: 50,
-        ..Config::with_cases(CASES)
+        ..Config::with_cases(cases_wanted.map_or(CASES, |cases| cases.parse().unwrap()))
     };
     TestRunner::new(config)
         .run(&cases(), |case| {
