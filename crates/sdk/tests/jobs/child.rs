@@ -67,6 +67,7 @@ fn entry() {
         Ok("slow-consumer") => crate::pressure::slow_consumer(),
         Ok("random-pipelines") => crate::random::random_pipelines(),
         Ok("every-exchange") => crate::operators::every_exchange(),
+        Ok("many-jobs") => crate::environment::many_jobs(),
         Ok("two-jobs-one-value") => crate::environment::two_jobs_one_value(),
         Ok("word-count") => crate::plan::word_count(),
         Ok(other) => panic!("no program is called '{other}'"),

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use flott::prelude::*;
 use flott::{Error, Role};
@@ -156,4 +156,47 @@ fn a_driver_submits_several_jobs_with_the_same_values() {
         );
         assert_eq!(ids[0].value, graphs[0].once[0].value);
     }
+}
+
+fn threads_and_files() -> (usize, usize) {
+    let count = |directory| std::fs::read_dir(directory).unwrap().count();
+    (count("/proc/self/task"), count("/proc/self/fd"))
+}
+
+/// In a child whose jobs take four containers each; every second job fails.
+pub(crate) fn many_jobs() {
+    let env = environment(4);
+    let job = |at: i64| {
+        env.from_sequence(1, 1_000)
+            .map(move |n| {
+                assert!(at % 2 == 0 || n != 500, "every second job fails");
+                n
+            })
+            .key_by(|n| n % 10)
+            .sum(|n| n)
+            .discard();
+        assert_eq!(env.execute("one of many").is_ok(), at % 2 == 0);
+    };
+    // The first jobs begin what stays.
+    (0..2).for_each(job);
+    let before = threads_and_files();
+    (0..40).for_each(job);
+    // Threads end beside the jobs.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let now = threads_and_files();
+        if now.0 <= before.0 && now.1 <= before.1 {
+            break;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "threads and files: {before:?} -> {now:?}"
+        );
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn many_jobs_leave_no_threads_and_no_connections() {
+    child::run("many-jobs", &[("taskmanager.numberOfTaskSlots", "1")]);
 }
