@@ -10,7 +10,7 @@ use crate::support::environment;
 const RECORDS: i64 = 3_000_000;
 /// In flight, at most: for each of 16 channels the ring and the overdraft locally, the window of
 /// credit remotely, and the open batches at both ends.
-const MOST_IN_FLIGHT: i64 = 1_000_000;
+const MOST_IN_FLIGHT: i64 = 200_000;
 
 /// Waits until `counter` has not moved for a while: everybody upstream is blocked.
 fn wait_for_rest(counter: &AtomicI64) {
