@@ -4,26 +4,14 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use flott_config::options::EXECUTION_ATTACHED;
-use flott_config::{
-    ConfigOption, ConfigValue, Configuration, Loader, PrefixOption, Warning, find_conf_dir,
-};
+use flott_config::options::{EXECUTION_ATTACHED, EXECUTION_TARGET};
+use flott_config::{ConfigOption, ConfigValue, Configuration, Loader, PrefixOption, find_conf_dir};
 use flott_hadoop::conf::current_user;
 use flott_hadoop::{ConfError, HadoopConf};
 use flott_protocol::program::Hello;
 
 use crate::cli;
 use crate::console::Console;
-
-/// Where to run.
-pub(crate) const TARGET: &str = "execution.target";
-/// Who may see the application.
-pub(crate) const VIEW_ACLS: &str = "yarn.view.acls";
-/// Who may kill the application.
-pub(crate) const MODIFY_ACLS: &str = "yarn.modify.acls";
-
-/// Keys that nobody but this command reads.
-const OWN_KEYS: [&str; 3] = [TARGET, VIEW_ACLS, MODIFY_ACLS];
 
 /// Everything that was configured.
 #[derive(Debug, Clone)]
@@ -53,10 +41,7 @@ impl Settings {
             .command_line(defined.chain(parallelism).chain(flags))
             .load()?;
         for warning in warnings {
-            let own = matches!(&warning, Warning::UnknownKey { key, .. } if is_own(key));
-            if !own {
-                console.note(&format!("warning: {warning}"));
-            }
+            console.note(&format!("warning: {warning}"));
         }
         let hadoop = match HadoopConf::load(None) {
             Ok(hadoop) => Some(hadoop),
@@ -71,8 +56,8 @@ impl Settings {
     }
 
     /// Where to run, if that is configured.
-    pub(crate) fn target(&self) -> Option<&str> {
-        self.configuration.text(TARGET)
+    pub(crate) fn target(&self) -> Option<String> {
+        self.text(&EXECUTION_TARGET)
     }
 
     /// The value of an option.
@@ -83,13 +68,6 @@ impl Settings {
     /// The value of an optional text, if it says anything.
     pub(crate) fn text(&self, option: &ConfigOption<Option<String>>) -> Option<String> {
         self.get(option).filter(|text| !text.trim().is_empty())
-    }
-
-    /// The text of any key, if it says anything.
-    pub(crate) fn raw(&self, key: &str) -> Option<&str> {
-        self.configuration
-            .text(key)
-            .filter(|text| !text.trim().is_empty())
     }
 
     /// All settings with a common beginning, by the rest of their key.
@@ -132,8 +110,4 @@ impl Settings {
             attempt: 1,
         }
     }
-}
-
-fn is_own(key: &str) -> bool {
-    OWN_KEYS.contains(&key)
 }

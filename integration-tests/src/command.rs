@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::LazyLock;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -18,11 +19,17 @@ use crate::wait::wait_for;
 
 const DEADLINE: Duration = Duration::from_secs(180);
 
-/// The root of the repository.
+/// The root of the repository. Asked at run time: two checkouts may share one build directory, and
+/// with it the test executables.
 pub fn repository_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the crate is in a folder of the repository")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+        let folder = manifest.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        folder
+            .parent()
+            .map_or_else(|| folder.clone(), Path::to_path_buf)
+    });
+    &ROOT
 }
 
 /// The distribution under test: FLOTT_DIST, or what `cargo xtask dist` made.

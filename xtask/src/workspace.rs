@@ -3,15 +3,22 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::LazyLock;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// The root of the repository.
+/// The root of the repository. Asked at run time: two checkouts may share one build directory, and
+/// with it this executable.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask is a folder of the repository")
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let manifest = std::env::var_os("CARGO_MANIFEST_DIR");
+        let folder = manifest.map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+        folder
+            .parent()
+            .map_or_else(|| folder.clone(), Path::to_path_buf)
+    });
+    &ROOT
 }
 
 /// `cargo metadata`, as far as it is used here.

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use anyhow::bail;
-use flott_config::options::{EXECUTION_ATTACHED, EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT};
+use flott_config::options::{
+    EXECUTION_ATTACHED, EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT, EXECUTION_TARGET,
+};
 
 use crate::cli::RunArgs;
 use crate::console::Console;
-use crate::settings::{Settings, TARGET};
+use crate::settings::Settings;
 use crate::target::{ProgramCall, Target};
 use crate::{elf, local, yarn};
 
@@ -39,7 +41,7 @@ async fn start(
     check: impl Fn(Target) -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(&args.settings, &flags(&args), console)?;
-    let target = Target::choose(settings.target())?;
+    let target = Target::choose(settings.target().as_deref())?;
     check(target)?;
     let call = ProgramCall {
         path: args.program.path().into(),
@@ -64,7 +66,7 @@ async fn start(
 fn flags(args: &RunArgs) -> Vec<(&'static str, String)> {
     let mut flags = Vec::new();
     if let Some(target) = &args.target {
-        flags.push((TARGET, target.clone()));
+        flags.push((EXECUTION_TARGET.key(), target.clone()));
     }
     if args.detached {
         flags.push((EXECUTION_ATTACHED.key(), "false".to_owned()));

@@ -6,7 +6,8 @@ use flott_config::options::{
     CONTAINERIZED_MASTER_ENV, JOBMANAGER_MEMORY_PROCESS_SIZE, PIPELINE_NAME,
     YARN_APPLICATION_ATTEMPT_FAILURES_VALIDITY_INTERVAL, YARN_APPLICATION_ATTEMPTS,
     YARN_APPLICATION_NAME, YARN_APPLICATION_NODE_LABEL, YARN_APPLICATION_PRIORITY,
-    YARN_APPLICATION_QUEUE, YARN_APPLICATION_TYPE, YARN_APPMASTER_VCORES, YARN_TAGS,
+    YARN_APPLICATION_QUEUE, YARN_APPLICATION_TYPE, YARN_APPMASTER_VCORES, YARN_MODIFY_ACLS,
+    YARN_TAGS, YARN_VIEW_ACLS,
 };
 use flott_hadoop::Credentials;
 use flott_hadoop::yarn::{
@@ -15,7 +16,7 @@ use flott_hadoop::yarn::{
 };
 use flott_protocol::application::{APPMASTER_FILE, SECRET_KEY, SPEC_FILE, StagedFile};
 
-use crate::settings::{MODIFY_ACLS, Settings, VIEW_ACLS};
+use crate::settings::Settings;
 
 const APPLICATION_TYPE: &str = "Flott";
 /// Limits of YARN.
@@ -43,9 +44,12 @@ pub(crate) fn submission<'a>(
         launch = launch.env(name, &value);
     }
     launch = launch.env("HADOOP_USER_NAME", user);
-    for (access, key) in [(Access::View, VIEW_ACLS), (Access::Modify, MODIFY_ACLS)] {
-        if let Some(list) = settings.raw(key) {
-            launch = launch.access(access, list);
+    for (access, key) in [
+        (Access::View, &YARN_VIEW_ACLS),
+        (Access::Modify, &YARN_MODIFY_ACLS),
+    ] {
+        if let Some(list) = settings.text(key) {
+            launch = launch.access(access, &list);
         }
     }
     for file in files {

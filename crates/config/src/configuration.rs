@@ -312,8 +312,8 @@ mod tests {
 
     #[test]
     fn typed_values_keep_their_meaning() {
-        let (configuration, _) = with(&[("taskmanager.memory.managed.size", "64m")]);
-        let managed = configuration.get(&TASKMANAGER_MEMORY_MANAGED_SIZE);
-        assert_eq!(managed, Some(MemorySize::from_mebibytes(64)));
+        let (configuration, _) = with(&[("taskmanager.memory.network.max", "64m")]);
+        let most = configuration.get(&TASKMANAGER_MEMORY_NETWORK_MAX);
+        assert_eq!(most, MemorySize::from_mebibytes(64));
     }
 }

@@ -35,9 +35,12 @@ options! {
         PIPELINE_OPERATOR_CHAINING_ENABLED: bool = "pipeline.operator-chaining.enabled",
             "Whether neighbouring operators are fused into one task.",
             or("true"), deprecated(&["pipeline.operator-chaining"]);
+        EXECUTION_TARGET: Option<String> = "execution.target",
+            "Where `flott run` runs a program that is given no `-t`: local, yarn-per-job or yarn-application.";
         EXECUTION_RUNTIME_MODE: RuntimeExecutionMode = "execution.runtime-mode",
             "Whether the job runs continuously or in stages over bounded input.",
-            or("STREAMING");
+            or("STREAMING"),
+            deviation("BATCH and AUTOMATIC are refused, because they do not exist yet.");
         EXECUTION_BUFFER_TIMEOUT_ENABLED: bool = "execution.buffer-timeout.enabled",
             "Whether buffers that are not full are sent after a time.",
             or("true");
@@ -95,37 +98,16 @@ options! {
         TASKMANAGER_MEMORY_NETWORK_FRACTION: Fraction = "taskmanager.memory.network.fraction",
             "Share of the process memory for network buffers, between the least and the most.",
             or("0.1"), deprecated(&["taskmanager.network.memory.fraction"]);
-        TASKMANAGER_MEMORY_MANAGED_SIZE: Option<MemorySize> = "taskmanager.memory.managed.size",
-            "Memory for state, sorting and hashing; else the fraction counts.",
-            deprecated(&["taskmanager.memory.size"]);
-        TASKMANAGER_MEMORY_MANAGED_FRACTION: Fraction = "taskmanager.memory.managed.fraction",
-            "Share of the process memory for state, sorting and hashing.",
-            or("0.4");
-        IO_TMP_DIRS: Option<String> = "io.tmp.dirs",
-            "Directories for temporary files, separated by commas or colons; else YARN's local directories, else the system's.",
-            deprecated(&["taskmanager.tmp.dirs"]),
-            deviation("Flink: `/tmp`, replaced on YARN.");
         SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout",
             "How long a job waits for its slots before it fails.",
             or("5 min");
-        SLOT_IDLE_TIMEOUT: Duration = "slot.idle.timeout",
-            "Time after which a job gives back a slot that it does not use.",
-            or("50 s");
         RESOURCEMANAGER_TASKMANAGER_TIMEOUT: Duration = "resourcemanager.taskmanager-timeout",
             "Time after which an idle task executor is released.",
             or("30 s"), deprecated(&["slotmanager.taskmanager-timeout"]);
     }
     "Addresses" {
-        JOBMANAGER_RPC_ADDRESS: Option<String> = "jobmanager.rpc.address",
-            "Host of the JobManager where no resource manager tells it.";
-        JOBMANAGER_RPC_PORT: u16 = "jobmanager.rpc.port",
-            "Port of the JobManager where no resource manager tells it.",
-            or("6123");
-        REST_ADDRESS: Option<String> = "rest.address",
-            "Host that clients use for the REST interface.",
-            fallback(&["jobmanager.rpc.address"]);
         REST_PORT: u16 = "rest.port",
-            "Port that clients use for the REST interface.",
+            "Port on which the REST interface listens where `rest.bind-port` does not say.",
             or("8081"), deprecated(&["web.port"]);
         REST_BIND_PORT: PortRange = "rest.bind-port",
             "Ports on which the REST interface may listen. On YARN a free one is chosen unless this is set.",
@@ -141,6 +123,10 @@ options! {
             "Queue; else YARN's default.";
         YARN_APPLICATION_TYPE: Option<String> = "yarn.application.type",
             "Type shown by YARN; else Flott's.";
+        YARN_VIEW_ACLS: Option<String> = "yarn.view.acls",
+            "Who may see the application: `user1,user2 group1,group2`, or `*`.";
+        YARN_MODIFY_ACLS: Option<String> = "yarn.modify.acls",
+            "Who may kill the application: `user1,user2 group1,group2`, or `*`.";
         YARN_TAGS: Option<String> = "yarn.tags",
             "Tags of the application, separated by commas.";
         YARN_APPLICATION_PRIORITY: i32 = "yarn.application.priority",

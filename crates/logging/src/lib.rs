@@ -54,7 +54,10 @@ pub fn init(file: Option<&Path>, levels: Option<&str>) -> Result<(), LoggingErro
         .with(lines)
         .with(targets)
         .try_init()?;
-    log_panics();
+    if file.is_some() {
+        // On stderr a panic speaks for itself.
+        log_panics();
+    }
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_config::{Configuration, options};
+use flott_config::{Configuration, RuntimeExecutionMode, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_model::{JobId, OnceValue};
@@ -43,6 +43,7 @@ pub(crate) fn run_job(
     mut once: Vec<OnceValue>,
     max_parallelism: Option<u32>,
 ) -> Result<JobExecutionResult, Error> {
+    refuse_other_modes(launch.configuration())?;
     if launch.role() == Role::Worker {
         return worker::execute(launch, graph, name, execute_index, max_parallelism);
     }
@@ -111,6 +112,18 @@ fn plan_of(
             buffer_timeout: buffer_timeout(configuration),
         },
     )
+}
+
+/// Running a BATCH job as a STREAMING one would give other results without a word.
+fn refuse_other_modes(configuration: &Configuration) -> Result<(), Error> {
+    match configuration.get(&options::EXECUTION_RUNTIME_MODE) {
+        RuntimeExecutionMode::Streaming => Ok(()),
+        mode @ (RuntimeExecutionMode::Batch | RuntimeExecutionMode::Automatic) => {
+            Err(Error::Configuration(format!(
+                "execution.runtime-mode: {mode} does not exist yet; leave it out, or set STREAMING"
+            )))
+        }
+    }
 }
 
 fn buffer_timeout(configuration: &Configuration) -> BufferTimeout {

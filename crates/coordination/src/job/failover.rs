@@ -24,7 +24,11 @@ impl JobCore {
         if !self.workers.is_live(worker) {
             return; // Told before, or superseded.
         }
-        let failure = self.locate_in(&worker.container, failure);
+        let mut failure = self.locate_in(&worker.container, failure);
+        if self.workers.is_starting(worker) && failure.class() == FailureClass::UserCode {
+            // Before it registered nothing of the job ran in it but main().
+            failure.message = format!("main() failed on the worker: {}", failure.message);
+        }
         self.process_lost(worker, failure);
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use flott_config::{Configuration, Loader, find_conf_dir};
+use flott_config::{Configuration, Loader, find_conf_dir, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_protocol::environment::{ROLE, Role, SOCKET, WORKER_SPEC};
@@ -39,12 +39,11 @@ impl Launch {
                 named.unwrap_or_default()
             ))
         })?;
-        // Only the worker's log is read by operators as a file; others share the user's terminal.
-        let level = if role == Role::Worker { "info" } else { "warn" };
-        let _ = flott_logging::init(None, Some(level));
         if role == Role::Worker {
             return Self::of_worker();
         }
+        // These share the user's terminal.
+        let _ = flott_logging::init(None, Some("warn"));
         match std::env::var(SOCKET) {
             Ok(path) => Self::of_launcher(role, &path),
             Err(_) if role == Role::Embedded => Self::alone(),
@@ -113,9 +112,12 @@ impl Launch {
             .map_err(|error| unreadable(format!("in {path} is damaged: {error}")))?;
         // It holds the job's token; nobody needs the file any more.
         let _ = std::fs::remove_file(&path);
+        let configuration = configuration_from(spec.graph.configuration.clone())?;
+        let levels = configuration.get(&options::FLOTT_LOG_LEVEL);
+        let _ = flott_logging::init(None, Some(&levels));
         Ok(Self {
             role: Role::Worker,
-            configuration: configuration_from(spec.graph.configuration.clone())?,
+            configuration,
             hadoop: spec.hadoop.clone(),
             user: spec.user.clone(),
             attempt: spec.epoch,

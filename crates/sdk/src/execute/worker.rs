@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flott_model::{Failure, FailureClass, JobId};
-use flott_protocol::message::{WorkerMessage, WorkerSpec, worker_message};
+use flott_protocol::message::{RegisterWorker, WorkerMessage, WorkerSpec, worker_message};
 use flott_protocol::rpc::{Token, connect_worker};
 use flott_runtime::plan::Plan;
 use flott_runtime::worker::Worker;
@@ -92,8 +92,23 @@ async fn serve(spec: WorkerSpec, mut plan: Plan) -> i32 {
              use env.once() for what is not"
         );
         tracing::error!("{message}");
-        let kind = worker_message::Kind::Unfit(Failure::new(FailureClass::Fatal, message));
-        let _ = messages.send(WorkerMessage { kind: Some(kind) }).await;
+        // Who does not say first who it is, is not heard.
+        let who = RegisterWorker {
+            job: spec.job,
+            container: spec.container,
+            incarnation: spec.incarnation,
+            // Nobody will connect.
+            data_address: String::new(),
+            pid: std::process::id(),
+        };
+        let failure = Failure::new(FailureClass::Fatal, message);
+        for kind in [
+            worker_message::Kind::Register(who),
+            worker_message::Kind::Unfit(failure),
+        ] {
+            // A JobMaster that is gone needs no answer.
+            let _ = messages.send(WorkerMessage { kind: Some(kind) }).await;
+        }
         // Until the JobMaster has it: it ends the connection.
         let mut commands = commands;
         let told = async { while commands.recv().await.is_some() {} };

@@ -408,19 +408,3 @@ where
         self.detach_last(|node| node.slot_sharing_group = group.to_owned())
     }
 }
-
-impl<T: Record> DataStream<T> {
-    /// The number of subtasks of the operator that ends here (a source, a reduction, …).
-    ///
-    /// # Panics
-    /// If it is 0.
-    pub fn with_parallelism(self, parallelism: u32) -> Self {
-        assert!(
-            parallelism > 0,
-            "the parallelism of an operator is at least 1"
-        );
-        self.env
-            .with_node(self.from, |node| node.parallelism = parallelism);
-        self
-    }
-}

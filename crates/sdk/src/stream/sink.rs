@@ -102,8 +102,8 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         }
     }
 
-    /// Prints each record to the standard output of its process (on YARN: `taskmanager.out` of the
-    /// container); with several subtasks each line begins with `n> `.
+    /// Prints each record to the standard output of its process (on YARN: the worker's `.out` file
+    /// in the container's log directory); with several subtasks each line begins with `n> `.
     pub fn print(self) -> DataStreamSink
     where
         T: Display,

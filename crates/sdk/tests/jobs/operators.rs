@@ -123,7 +123,7 @@ fn unions_of_streams_with_different_parallelism() {
     let env = environment(3);
     let a = env.from_collection([-1_i64, -2]);
     let b = env.from_sequence(1, 500);
-    let c = env.from_sequence(501, 900).with_parallelism(2);
+    let c = env.from_sequence(501, 900).set_parallelism(2);
     let d = env
         .from_sequence(1_802, 2_000)
         .filter(|n| n % 2 == 0)
@@ -247,7 +247,7 @@ fn exchanges_in_several_containers() {
 #[test]
 fn broadcast_to_operators_of_another_parallelism() {
     let env = environment(4);
-    let numbers = env.from_sequence(1, 10).with_parallelism(1);
+    let numbers = env.from_sequence(1, 10).set_parallelism(1);
     let to_map = Collected::<i64>::default();
     let target = to_map.clone();
     numbers

@@ -185,7 +185,7 @@ fn run(case: &Case) -> Sums {
     } else {
         last.key_by(|(key, _)| key.clone()).sum(|(_, n)| n)
     };
-    let updates = Collected::from(sums.with_parallelism(case.sum_parallelism));
+    let updates = Collected::from(sums.set_parallelism(case.sum_parallelism));
     env.execute("random").unwrap();
     let mut sums = Sums::new();
     // Updates of a key come from one subtask, in order: the last one is its sum.

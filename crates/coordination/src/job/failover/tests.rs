@@ -60,6 +60,22 @@ fn a_failed_task_restarts_the_job() {
 }
 
 #[test]
+fn a_worker_that_never_registered_ended_in_main() {
+    for (class, message) in [
+        (C::UserCode, "main() failed on the worker: exit code 3"),
+        (C::Transient, "exit code 3"),
+    ] {
+        let mut script = Script::two_by_two(RestartStrategy::None);
+        script.grant("a:0@h1 b:1@h2");
+        let failure = Failure::new(class, "exit code 3");
+        let worker = worker("a#0");
+        script.send(JobEvent::WorkerLost { worker, failure });
+        let cause = script.core.failures().next().unwrap();
+        assert_eq!(cause.failure.message, message);
+    }
+}
+
+#[test]
 fn a_slow_stop_restarts_at_once_when_the_delay_is_over() {
     let mut script = Script::running(restarts(1));
     script.fail("v1_0_0", C::UserCode, "boom");
