@@ -87,6 +87,7 @@ impl Agent {
         let node = Node::detect(&settings.host);
         let place = Place {
             node: node.clone(),
+            container: settings.container.clone(),
             directory: settings.directory.clone(),
             log_directory: settings.log_directory.clone(),
             job_manager: settings.job_manager.clone(),

@@ -30,6 +30,7 @@ const SPEC_FILE: &str = "worker.pb";
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) node: Node,
+    pub(crate) container: String,
     pub(crate) directory: PathBuf,
     pub(crate) log_directory: PathBuf,
     pub(crate) job_manager: String,
@@ -82,7 +83,7 @@ pub(crate) async fn supervise(
     {
         tracing::warn!(%error, directory = %directory.display(), "a worker's directory is left");
     }
-    let failure = failure.at(place.node.host());
+    let failure = failure.at(format!("{} ({})", place.container, place.node.host()));
     WorkerExited {
         job: start.job,
         incarnation: start.incarnation,

@@ -258,7 +258,7 @@ async fn a_worker_has_its_role_spec_directory_and_files() {
         "{}",
         message(&exited)
     );
-    assert_eq!(exited.failure.location, "node-a");
+    assert_eq!(exited.failure.location, "container_1 (node-a)");
     let log = cluster.directory.path().join(format!("worker-{JOB}-7.out"));
     let output = std::fs::read_to_string(log).unwrap();
     assert_eq!(output, "worker more the spec\nshipped\n600\nno tokens\n");
