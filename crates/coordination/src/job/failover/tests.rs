@@ -4,7 +4,7 @@ use flott_model::{ExecutionState as S, Failure, FailureClass as C, JobStatus};
 
 use crate::job::RestartStrategy;
 use crate::job::message::{JobEvent, Timer};
-use crate::job::testkit::{Script, attempt, restarts, without_executions};
+use crate::job::testkit::{Script, attempt, restarts, without_executions, worker};
 
 #[test]
 fn a_failed_task_restarts_the_job() {
@@ -66,11 +66,12 @@ fn a_worker_that_never_registered_ended_in_main() {
         (C::Transient, "exit code 3"),
     ] {
         let mut script = Script::two_by_two(RestartStrategy::None);
-        script.grant("a:0@h1 b:1@h2");
+        script.send(JobEvent::Started);
+        script.grant("a@h1:0 b@h2:0");
         let failure = Failure::new(class, "exit code 3");
         let worker = worker("a#0");
         script.send(JobEvent::WorkerLost { worker, failure });
-        let cause = script.core.failures().next().unwrap();
+        let cause = script.core.failure_history().next().unwrap();
         assert_eq!(cause.failure.message, message);
     }
 }
