@@ -89,6 +89,10 @@ impl ProgramLauncher {
         };
         tracing::info!(how = describe_exit(status), "the program ended");
         let submitted = jobs.submitted();
+        // Before anything is cancelled because the program has gone.
+        let told = submitted.last().and_then(|job| dispatcher.job(*job));
+        let told =
+            told.is_some_and(|job| job.status.is_terminal() && job.status != JobStatus::Finished);
         let mut ended = Vec::new();
         for job in submitted {
             if !status.success() {
@@ -98,7 +102,12 @@ impl ProgramLauncher {
             ended.extend(dispatcher.wait(job).await);
         }
         let stderr = settings.log_directory.join(ERROR_FILE);
-        let failure = program_failure(status, &ended, jobs.refusal(), &stderr);
+        let failure = if told && jobs.refusal().is_none() {
+            // execute() returned that error, and main() did with it what it should.
+            None
+        } else {
+            program_failure(status, &ended, jobs.refusal(), &stderr)
+        };
         Ok(ProgramEnd {
             jobs: ended,
             failure,
@@ -121,13 +130,6 @@ fn program_failure(
         let message =
             "the program's main() ended without calling execute(): there is no job to run";
         return jobs.is_empty().then(|| user(message.to_owned()))?;
-    }
-    if jobs
-        .last()
-        .is_some_and(|job| job.status == JobStatus::Failed)
-    {
-        // execute() returned the error and main() did with it what it should.
-        return None;
     }
     let mut message = format!("the program's main() failed: {}", describe_exit(status));
     let tail = tail(stderr).unwrap_or_default();

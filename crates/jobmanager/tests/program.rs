@@ -118,6 +118,30 @@ async fn a_failed_job_is_the_cause_even_if_main_fails_by_it() {
 }
 
 #[tokio::test]
+async fn a_cancelled_job_is_no_failure_of_main() {
+    let directory = tempfile::tempdir().unwrap();
+    let dispatcher = dispatcher(Behaviour::Run);
+    let settings = program(directory.path(), &waiting("exit 1"));
+    let cancel = async {
+        let job = loop {
+            match dispatcher.jobs().first() {
+                Some(job) if job.all_running() => break job.id,
+                _ => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        dispatcher.cancel(job).await;
+    };
+    let execute = execute(directory.path(), 1);
+    let (end, answer, ()) = tokio::join!(run(&dispatcher, settings), execute, cancel);
+    let launcher_message::Kind::Ended(ended) = answer else {
+        panic!("{answer:?}")
+    };
+    assert_eq!(ended.status, JobStatus::Canceled.number());
+    assert!(end.failure.is_none(), "{:?}", end.failure);
+    assert_eq!(end.jobs[0].status, JobStatus::Canceled);
+}
+
+#[tokio::test]
 async fn a_refused_job_is_told_to_both_sides() {
     let directory = tempfile::tempdir().unwrap();
     let dispatcher = dispatcher(Behaviour::Finish);
