@@ -16,6 +16,7 @@ use flott_jobmanager::{
 };
 use flott_protocol::application::{DeploymentMode, PROGRAM_FILE};
 use flott_protocol::executor::ExecutorSpec;
+use flott_protocol::node::Node;
 use flott_protocol::program::Hello;
 use flott_rest::RestState;
 use tokio::signal::unix::{SignalKind, signal};
@@ -263,6 +264,11 @@ async fn work(application: &Application, attempt: &Attempt) -> anyhow::Result<Ou
         }
         DeploymentMode::Application => {
             let settings = program_settings(application)?;
+            if let Err(reason) = Node::detect(&application.host).check(&settings.executable) {
+                let host = &application.host;
+                let why = format!("the program cannot run on node {host}: {reason}");
+                return Ok(Outcome::failed(why));
+            }
             let end = ProgramLauncher::run(attempt.dispatcher.clone(), settings).await;
             match end {
                 Ok(end) => Outcome::of_program(&end),

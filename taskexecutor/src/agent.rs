@@ -10,13 +10,13 @@ use flott_model::PROTOCOL_VERSION;
 use flott_protocol::message::{
     AgentCommand, AgentMessage, RegisterAgent, WorkerExited, agent_command, agent_message,
 };
+use flott_protocol::node::Node;
 use flott_protocol::rpc::{ConnectError, Secret, connect_agent};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval};
 
 use crate::bundle::Verified;
 use crate::memory::MemoryMeter;
-use crate::node::Node;
 use crate::supervisor::Place;
 use crate::workers::Workers;
 

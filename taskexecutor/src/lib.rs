@@ -3,9 +3,7 @@
 
 mod agent;
 mod bundle;
-mod elf;
 mod memory;
-mod node;
 mod supervisor;
 mod workers;
 

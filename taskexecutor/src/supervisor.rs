@@ -13,6 +13,7 @@ use flott_model::{Failure, FailureClass};
 use flott_protocol::environment::{ROLE, Role, WORKER_SPEC};
 use flott_protocol::executor::EXECUTOR;
 use flott_protocol::message::{StartWorker, WorkerExited};
+use flott_protocol::node::{ElfError, Node};
 use flott_protocol::process::{describe_exit, exit_class, tail};
 use flott_protocol::rpc::Secret;
 use nix::sys::signal::{Signal, kill};
@@ -21,8 +22,6 @@ use tokio::process::{Child, Command};
 use tokio::sync::oneshot;
 
 use crate::bundle::{self, BundleError, Verified};
-use crate::elf::ElfError;
-use crate::node::Node;
 
 const SPEC_FILE: &str = "worker.pb";
 

@@ -7,6 +7,7 @@ pub mod application;
 pub mod environment;
 pub mod executor;
 pub mod message;
+pub mod node;
 pub mod process;
 pub mod program;
 pub mod rpc;

@@ -22,35 +22,47 @@ const MAXIMUM_ENTRIES: u64 = 4096;
 
 /// Why a file cannot be run here.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ElfError {
+pub enum ElfError {
+    /// Opening or reading it failed.
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// It is something else.
     #[error("it is not a Linux executable")]
     NotElf,
+    /// Its parts do not fit together, and how.
     #[error("it is a broken executable: {0}")]
     Broken(&'static str),
+    /// For other machines.
     #[error("it is built for {found}, the node's architecture is {wanted}")]
-    Architecture { found: String, wanted: &'static str },
+    Architecture {
+        /// What it is built for.
+        found: String,
+        /// The node's.
+        wanted: &'static str,
+    },
+    /// For newer systems.
     #[error(
         "it needs glibc {needed}, the node has glibc {found}: build it on a system as old as the \
          oldest node"
     )]
     Glibc {
+        /// What it is linked with.
         needed: GlibcVersion,
+        /// What the node has.
         found: GlibcVersion,
     },
 }
 
 /// A version of glibc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct GlibcVersion {
+pub struct GlibcVersion {
     major: u32,
     minor: u32,
 }
 
 impl GlibcVersion {
     /// From `GLIBC_2.34` (or `GLIBC_2.2.5`).
-    pub(crate) fn parse(symbol: &str) -> Option<Self> {
+    pub(super) fn parse(symbol: &str) -> Option<Self> {
         let mut numbers = symbol.strip_prefix("GLIBC_")?.split('.').map(str::parse);
         Some(Self {
             major: numbers.next()?.ok()?,
@@ -67,15 +79,15 @@ impl fmt::Display for GlibcVersion {
 
 /// What an executable needs.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Program {
+pub(super) struct Program {
     machine: u16,
     is_64_bit_little_endian: bool,
     /// The newest glibc version it names; none if it is static, or not for glibc.
-    pub(crate) glibc: Option<GlibcVersion>,
+    pub(super) glibc: Option<GlibcVersion>,
 }
 
 impl Program {
-    pub(crate) fn read(path: &Path) -> Result<Self, ElfError> {
+    pub(super) fn read(path: &Path) -> Result<Self, ElfError> {
         let file = File::open(path)?;
         let mut header = [0; HEADER_BYTES];
         let read = file.read_exact_at(&mut header, 0);
@@ -104,7 +116,7 @@ impl Program {
         })
     }
 
-    pub(crate) fn check_architecture(&self, wanted: &'static str) -> Result<(), ElfError> {
+    pub(super) fn check_architecture(&self, wanted: &'static str) -> Result<(), ElfError> {
         let name = match (self.machine, self.is_64_bit_little_endian) {
             (62, true) => "x86_64",
             (183, true) => "aarch64",

@@ -1,21 +1,24 @@
-//! What this node can run: its architecture and its glibc.
+//! What a node can run: its architecture and its glibc, before an executable is started there.
+
+mod elf;
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use crate::elf::{ElfError, GlibcVersion, Program};
+use elf::Program;
+pub use elf::{ElfError, GlibcVersion};
 
 /// The node.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub struct Node {
     host: String,
     glibc: Option<GlibcVersion>,
 }
 
 impl Node {
     /// Looks at the libraries this process runs with.
-    pub(crate) fn detect(host: &str) -> Self {
+    pub fn detect(host: &str) -> Self {
         let glibc = loaded_libc().and_then(|path| glibc_of(&path).ok().flatten());
         Self {
             host: host.to_owned(),
@@ -23,19 +26,20 @@ impl Node {
         }
     }
 
-    pub(crate) fn host(&self) -> &str {
+    /// Its name, as others reach it.
+    pub fn host(&self) -> &str {
         &self.host
     }
 
     /// For example `2.36`; empty if it is not known.
-    pub(crate) fn glibc(&self) -> String {
+    pub fn glibc(&self) -> String {
         self.glibc
             .map(|version| version.to_string())
             .unwrap_or_default()
     }
 
     /// Whether an executable can run here.
-    pub(crate) fn check(&self, path: &Path) -> Result<(), ElfError> {
+    pub fn check(&self, path: &Path) -> Result<(), ElfError> {
         let program = Program::read(path)?;
         program.check_architecture(std::env::consts::ARCH)?;
         match (program.glibc, self.glibc) {
