@@ -80,6 +80,8 @@ impl FlottCommand {
     /// A call without a Hadoop: HADOOP_CONF_DIR and its relatives are unset.
     pub fn new() -> Self {
         let mut command = Command::new(dist_directory().join("bin/flott"));
+        // What programs say when they fail is looked at.
+        command.env_remove("RUST_BACKTRACE");
         for (name, _) in std::env::vars_os() {
             let foreign = name.to_str().is_some_and(|name| {
                 ["HADOOP_", "YARN_", "FLOTT_", "FLINK_"]

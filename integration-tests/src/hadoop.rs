@@ -67,6 +67,32 @@ impl Exclusive {
     }
 }
 
+/// The NameNode in safe mode, until this goes.
+#[derive(Debug)]
+pub struct SafeMode<'a>(&'a TestHadoop);
+
+impl Exclusive {
+    /// Lets the NameNode refuse every change, as an administrator or its start does.
+    pub fn enter_safe_mode(&self) -> Result<SafeMode<'_>> {
+        self.hadoop.administer(&["-safemode", "enter"])?;
+        Ok(SafeMode(self.hadoop))
+    }
+}
+
+impl SafeMode<'_> {
+    /// The end of it.
+    pub fn leave(self) -> Result<()> {
+        self.0.administer(&["-safemode", "leave"])
+    }
+}
+
+impl Drop for SafeMode<'_> {
+    fn drop(&mut self) {
+        // The test failed before it left, and says so itself; twice is harmless.
+        let _ = self.0.administer(&["-safemode", "leave"]);
+    }
+}
+
 /// A daemon that was killed, and is started again at the latest when this goes.
 #[derive(Debug)]
 pub struct KilledDaemon<'a> {
@@ -170,6 +196,26 @@ impl TestHadoop {
         Ok((output.status.success() && !text.is_empty()).then_some(text))
     }
 
+    /// `hdfs dfsadmin`, with the class path of the NameNode that runs.
+    fn administer(&self, arguments: &[&str]) -> Result<()> {
+        let mark = format!("-Dflott.dev-hadoop={}:nn", self.directory.display());
+        let class_path = class_path_of(&mark).context("no NameNode of this cluster runs")?;
+        let output = Command::new("java")
+            .args(["-Xmx96m", "-cp", &class_path])
+            .arg("org.apache.hadoop.hdfs.tools.DFSAdmin")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .context("running java")?;
+        ensure!(
+            output.status.success(),
+            "dfsadmin {} failed:\n{}",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
     /// A property of the client's configuration files.
     pub fn property(&self, file: &str, name: &str) -> Result<String> {
         property(&self.directory, file, name)
@@ -193,6 +239,19 @@ impl TestHadoop {
             keeper,
         })
     }
+}
+
+/// What follows `-cp` in the command line of the process that was started with this argument.
+fn class_path_of(argument: &str) -> Option<String> {
+    std::fs::read_dir("/proc").ok()?.find_map(|entry| {
+        // A process may end while it is being looked at.
+        let bytes = std::fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        let line = String::from_utf8(bytes).ok()?;
+        let arguments: Vec<&str> = line.split('\0').collect();
+        arguments.contains(&argument).then_some(())?;
+        let at = arguments.iter().position(|argument| *argument == "-cp")?;
+        arguments.get(at + 1).map(|path| (*path).to_owned())
+    })
 }
 
 fn cluster() -> Result<&'static TestHadoop> {

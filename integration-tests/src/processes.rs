@@ -16,6 +16,17 @@ pub struct ContainerProcess {
 }
 
 impl ContainerProcess {
+    /// The name of the program it runs: `flott-appmaster`, `flott-taskexecutor`, `program` (the user's).
+    pub fn program(&self) -> &str {
+        let first = self.command.split(' ').next().unwrap_or_default();
+        first.rsplit('/').next().unwrap_or_default()
+    }
+
+    /// Whether its container is the ApplicationMaster's.
+    pub fn is_of_master(&self) -> bool {
+        self.container.ends_with("_000001")
+    }
+
     pub fn kill(&self) -> Result<()> {
         kill(Pid::from_raw(self.pid), Signal::SIGKILL)
             .with_context(|| format!("killing process {} ({})", self.pid, self.command))

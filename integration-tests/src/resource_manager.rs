@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::Http;
+use crate::job_manager::JobManager;
 use crate::wait::wait_for;
 
 #[derive(Debug)]
@@ -96,6 +97,31 @@ impl ResourceManager {
         let mut answer = self.get(&format!("apps/{id}"))?;
         serde_json::from_value(answer["app"].take())
             .with_context(|| format!("the ResourceManager's report of {id}"))
+    }
+
+    /// The application's JobManager; `None` while it does not run.
+    pub fn job_manager(&self, id: &str) -> Result<Option<JobManager>> {
+        let answer = self.get(&format!("apps/{id}"))?;
+        let address = answer["app"]["amRPCAddress"].as_str().unwrap_or_default();
+        let is_known = answer["app"]["state"] == "RUNNING" && !address.ends_with(":0");
+        if !is_known || !address.contains(':') {
+            return Ok(None);
+        }
+        JobManager::new(address).map(Some)
+    }
+
+    /// Waits for the application's JobManager.
+    pub fn wait_for_job_manager(&self, id: &str, limit: Duration) -> Result<JobManager> {
+        wait_for(&format!("the JobManager of {id}"), limit, || {
+            self.job_manager(id)
+        })
+    }
+
+    /// How often the application's master was started.
+    pub fn attempts(&self, id: &str) -> Result<usize> {
+        let answer = self.get(&format!("apps/{id}/appattempts"))?;
+        let attempts = answer["appAttempts"]["appAttempt"].as_array();
+        Ok(attempts.map_or(0, Vec::len))
     }
 
     /// Waits until YARN is done with the application, and gives its last report.

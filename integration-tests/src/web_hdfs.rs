@@ -111,6 +111,34 @@ impl WebHdfs {
         Ok(())
     }
 
+    /// Gives a file or directory to another user.
+    pub fn set_owner(&self, path: &str, owner: &str) -> Result<()> {
+        let url = self.url(path, &format!("SETOWNER&owner={owner}"));
+        self.http.send(Method::PUT, &url, None)?;
+        Ok(())
+    }
+
+    /// How many bytes all replicas below a directory may take.
+    pub fn set_space_quota(&self, path: &str, bytes: u64) -> Result<()> {
+        let url = self.url(path, &format!("SETQUOTA&storagespacequota={bytes}"));
+        self.http.send(Method::PUT, &url, None)?;
+        Ok(())
+    }
+
+    /// All files below a directory with their paths, those that are hidden or unfinished included.
+    pub fn walk(&self, directory: &str) -> Result<Vec<(String, FileStatus)>> {
+        let mut files = Vec::new();
+        for entry in self.list(directory)? {
+            let path = format!("{directory}/{}", entry.path_suffix);
+            if entry.is_directory() {
+                files.extend(self.walk(&path)?);
+            } else {
+                files.push((path, entry));
+            }
+        }
+        Ok(files)
+    }
+
     /// Deletes a file or a whole directory; whether there was one.
     pub fn delete(&self, path: &str) -> Result<bool> {
         let url = self.url(path, "DELETE&recursive=true");
