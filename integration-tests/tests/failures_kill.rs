@@ -48,6 +48,7 @@ impl<'a> Job<'a> {
         ];
         let mut client = mode
             .call(hadoop, &options, &test_job("slow-counts")?, arguments)
+            .deadline(PATIENCE * (2 + kills() / 5))
             .spawn()?;
         let application = client.wait_for_application_id(PATIENCE)?;
         Ok(Self {

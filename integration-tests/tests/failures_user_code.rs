@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use flott_integration_tests::{
     JobManager, Mode, Output, TestHadoop, check_left_nothing, expected_sums, largest_counts,
-    test_job,
+    test_job, wait_until,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -103,7 +103,7 @@ fn rest_tells_every_failure() -> Result<()> {
         "-Drestart-strategy.type=fixed-delay",
         "-Drestart-strategy.fixed-delay.attempts=2",
         // So that there is a state to look at.
-        "-Drestart-strategy.fixed-delay.delay=5 s",
+        "-Drestart-strategy.fixed-delay.delay=3 s",
     ];
     let mut running = Mode::PerJob
         .call(
@@ -116,8 +116,13 @@ fn rest_tells_every_failure() -> Result<()> {
     let id = running.wait_for_application_id(PATIENCE)?;
     let manager = hadoop.yarn().wait_for_job_manager(&id, PATIENCE)?;
     let job = manager.only_job()?;
-    manager.wait_for_state(&job, "RESTARTING", PATIENCE)?;
-    check_exceptions(&manager, &job)?;
+    for restart in 1..=2 {
+        wait_until(&format!("restart {restart}"), PATIENCE, || {
+            let restarting = manager.details(&job)?["state"] == "RESTARTING";
+            Ok(restarting && manager.failures(&job)? == restart)
+        })?;
+        check_exceptions(&manager, &job)?;
+    }
     let call = running.wait()?;
     call.check_failed(&["exhausted after 2 restarts"])?;
     check_left_nothing(&hadoop, &id)
