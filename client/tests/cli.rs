@@ -50,7 +50,7 @@ fn a_job_in_an_application_of_its_own() {
         submission["application-tags"]["tag"],
         serde_json::json!(["a", "b"])
     );
-    assert_eq!(submission["max-app-attempts"], 1);
+    assert_eq!(submission["max-app-attempts"], 2);
     assert_eq!(
         submission["keep-containers-across-application-attempts"],
         false

@@ -203,8 +203,7 @@ fn kill_master(job: &Job<'_>) -> Result<Vec<ContainerProcess>> {
 fn the_second_appmaster_runs_the_job_again() -> Result<()> {
     let hadoop = TestHadoop::shared()?;
     for mode in Mode::BOTH {
-        let attempts = ["-Dyarn.application-attempts=2"];
-        let job = Job::start(&hadoop, "killed-master", mode, &attempts)?;
+        let job = Job::start(&hadoop, "killed-master", mode, &[])?;
         let executors = kill_master(&job)?;
         let old: BTreeSet<i32> = executors.iter().map(|process| process.pid).collect();
         job.running_workers(&old)?;
@@ -226,7 +225,8 @@ fn the_second_appmaster_runs_the_job_again() -> Result<()> {
 fn without_a_second_attempt_the_application_fails() -> Result<()> {
     let hadoop = TestHadoop::shared()?;
     for mode in Mode::BOTH {
-        let job = Job::start(&hadoop, "killed-only-master", mode, &[])?;
+        let attempts = ["-Dyarn.application-attempts=1"];
+        let job = Job::start(&hadoop, "killed-only-master", mode, &attempts)?;
         kill_master(&job)?;
         let call = job.client.wait()?;
         call.check_failed(&["FAILED", &job.application, "exited with"])?;

@@ -65,8 +65,7 @@ pub(crate) fn submission<'a>(
     submission.queue = queue(settings);
     // -1 leaves it to YARN.
     submission.priority = Some(settings.get(&YARN_APPLICATION_PRIORITY)).filter(|n| *n >= 0);
-    // Without high availability a second attempt would start from nothing: as Flink, one is enough.
-    submission.max_attempts = settings.get(&YARN_APPLICATION_ATTEMPTS).unwrap_or(1);
+    submission.max_attempts = settings.get(&YARN_APPLICATION_ATTEMPTS);
     let validity = settings.get(&YARN_APPLICATION_ATTEMPT_FAILURES_VALIDITY_INTERVAL);
     submission.failures_validity_ms = u64::try_from(validity).ok();
     submission.tags = tags(&settings.text(&YARN_TAGS).unwrap_or_default())?;

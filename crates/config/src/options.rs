@@ -140,9 +140,9 @@ options! {
         YARN_CONTAINERS_VCORES: i32 = "yarn.containers.vcores",
             "Virtual cores of a task executor's container; -1 is one for each slot.",
             or("-1"), at_least(-1);
-        YARN_APPLICATION_ATTEMPTS: Option<u32> = "yarn.application-attempts",
-            "How often YARN starts the JobManager, the first time included; else once without high availability.",
-            at_least(1);
+        YARN_APPLICATION_ATTEMPTS: u32 = "yarn.application-attempts",
+            "How often YARN starts the JobManager, the first time included. A later attempt runs the job again; the output of an earlier one is not seen.",
+            or("2"), at_least(1), deviation("Flink: once without high availability.");
         YARN_APPLICATION_ATTEMPT_FAILURES_VALIDITY_INTERVAL: i32 =
             "yarn.application-attempt-failures-validity-interval",
             "Milliseconds after which a failure of the JobManager is no longer counted; -1 counts all of them.",
