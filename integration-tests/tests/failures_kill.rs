@@ -130,7 +130,8 @@ fn kill_often(
     check: impl Fn(&BTreeSet<String>, &BTreeSet<String>) -> bool,
 ) -> Result<()> {
     let hadoop = TestHadoop::shared()?;
-    let job = Job::start(&hadoop, test, Mode::PerJob, &[])?;
+    let tolerated = ["-Dyarn.maximum-failed-containers=1000"];
+    let job = Job::start(&hadoop, test, Mode::PerJob, &tolerated)?;
     let mut killed = BTreeSet::new();
     for round in 0..kills() as usize {
         let before = job.running_workers(&killed)?;
@@ -152,15 +153,34 @@ fn one_is_new(before: &BTreeSet<String>, after: &BTreeSet<String>) -> bool {
     after.len() == EXECUTORS && after.difference(before).count() == 1
 }
 
+/// Kills everything in the container of a worker.
+fn kill_executor(job: &Job<'_>, victim: &ContainerProcess) -> Result<()> {
+    let mut all = container_processes(&job.application)?;
+    all.retain(|process| process.container == victim.container);
+    kill_all(&all);
+    Ok(())
+}
+
 #[test]
 fn killed_executors_are_replaced() -> Result<()> {
-    let kill = |job: &Job<'_>, victim: &ContainerProcess| {
-        let mut all = container_processes(&job.application)?;
-        all.retain(|process| process.container == victim.container);
-        kill_all(&all);
-        Ok(())
-    };
-    kill_often("killed-executors", kill, one_is_new)
+    kill_often("killed-executors", kill_executor, one_is_new)
+}
+
+#[test]
+fn too_many_killed_executors_end_the_job() -> Result<()> {
+    let hadoop = TestHadoop::shared()?;
+    let tolerated = ["-Dyarn.maximum-failed-containers=1"];
+    let job = Job::start(&hadoop, "too-many-killed", Mode::PerJob, &tolerated)?;
+    let first = job.running_workers(&BTreeSet::new())?;
+    kill_executor(&job, &first[0])?;
+    let second = job.running_workers(&BTreeSet::from([first[0].pid]))?;
+    kill_executor(&job, &second[0])?;
+    let call = job.client.wait()?;
+    call.check_failed(&["2 containers failed", "yarn.maximum-failed-containers"])?;
+    call.check_said_once("yarn.maximum-failed-containers")?;
+    let report = hadoop.yarn().wait_for_end(&job.application, PATIENCE)?;
+    assert_eq!(report.final_status, "FAILED");
+    check_left_nothing(&hadoop, &job.application)
 }
 
 #[test]
