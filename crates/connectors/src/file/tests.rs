@@ -167,3 +167,29 @@ async fn a_file_that_cannot_be_created_is_an_error_by_name() {
     assert!(error.message.contains("cannot be written"), "{error}");
     assert!(error.message.contains(file.to_str().unwrap()), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_meets_the_failed_file_first_is_told_why() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let url = format!("file://{}", file.display());
+    // A block in each row, and no pause: the writer looks while the file is just failing.
+    let format: Format = |_, line| line.push_str(&" ".repeat(256 << 10));
+    for _ in 0..300 {
+        let mut writer = TextWriter::new(url.clone(), 5, format, &context());
+        let mut write = || {
+            let mut batch = Batch::default();
+            batch.push(0, NO_TIMESTAMP);
+            writer.write(&mut batch)?;
+            while !SinkWriter::<u64>::settle(&mut writer)? {}
+            Ok(())
+        };
+        let error: TaskError = loop {
+            if let Err(error) = write() {
+                break error;
+            }
+        };
+        assert!(error.message.contains("cannot be written"), "{error}");
+    }
+}

@@ -37,7 +37,7 @@ impl<F> TextWriter<F> {
     /// Lines of the operator at that position of the program into a new file in that directory. The
     /// file's name holds a fresh UUID: an attempt never touches the file of another.
     pub fn new(directory: String, operator: u32, format: F, context: &SubtaskContext) -> Self {
-        let (blocks, incoming) = mpsc::channel(BLOCKS_BEHIND);
+        let (blocks, mut incoming) = mpsc::channel(BLOCKS_BEHIND);
         let (done, closed) = oneshot::channel();
         let id = uuid::Uuid::new_v4();
         let file = PendingFile {
@@ -47,8 +47,10 @@ impl<F> TextWriter<F> {
         };
         let (files, task) = (Arc::clone(&context.files), context.waker.clone());
         context.io.spawn(async move {
-            let result = write_file(&files, file, incoming, &task).await;
+            let result = write_file(&files, file, &mut incoming, &task).await;
             let _ = done.send(result);
+            // In this order: who finds the channel closed finds the reason, and who is woken finds it closed.
+            drop(incoming);
             task.wake();
         });
         Self {
@@ -146,7 +148,7 @@ impl<In: Record, F: FnMut(&In, &mut String) + Send> SinkWriter<In> for TextWrite
 async fn write_file(
     files: &flott_filesystem::FileSystems,
     file: PendingFile,
-    mut blocks: mpsc::Receiver<Bytes>,
+    blocks: &mut mpsc::Receiver<Bytes>,
     task: &Waker,
 ) -> Result<Option<PendingFile>, TaskError> {
     let target = join(&file.directory, &file.committed);
