@@ -20,28 +20,6 @@ pub trait BatchSink<T>: Send {
     fn settle(&mut self) -> Result<bool, TaskError>;
 }
 
-/// The end of a chain whose results nobody uses.
-pub struct Terminal;
-
-impl<T: Send> BatchSink<T> for Terminal {
-    fn batch(&mut self, batch: &mut Batch<T>) -> Result<(), TaskError> {
-        batch.clear();
-        Ok(())
-    }
-
-    fn control(&mut self, _control: Control) -> Result<(), TaskError> {
-        Ok(())
-    }
-
-    fn flush(&mut self) -> Result<(), TaskError> {
-        Ok(())
-    }
-
-    fn settle(&mut self) -> Result<bool, TaskError> {
-        Ok(true)
-    }
-}
-
 /// Gives every row to each of several chains.
 pub struct Tee<T> {
     targets: Vec<Box<dyn BatchSink<T>>>,

@@ -67,7 +67,6 @@ pub struct Gate<T> {
     own: Batch<T>,
     pacer: Pacer,
     counters: Arc<TaskCounters>,
-    bytes_in: u64,
 }
 
 impl<T: Record> Gate<T> {
@@ -102,7 +101,6 @@ impl<T: Record> Gate<T> {
             own: Batch::default(),
             pacer,
             counters,
-            bytes_in: 0,
         }
     }
 
@@ -153,7 +151,6 @@ impl<T: Record> Gate<T> {
                 decode(&frame, batch)?;
                 TaskCounters::add(&self.counters.records_in, batch.len() as u64);
                 TaskCounters::add(&self.counters.bytes_in, frame.payload.len() as u64);
-                self.bytes_in += frame.payload.len() as u64;
                 if let InputChannel::Remote(receiver) = &mut self.inputs[index].channel {
                     receiver.recycle(frame.payload);
                 }
