@@ -60,13 +60,16 @@ impl JobCore {
             Phase::Committing(_) => self.commit_process_lost(worker, failure),
             // Its tasks had finished: if a peer misses anything of them, the peer fails.
             Phase::Executing if tasks.is_empty() => (),
-            // Idle between two rounds of the job: it is started again when it is needed.
-            Phase::WaitingForSlots { .. } => (),
+            // Idle between two rounds of the job: it is started again when it is needed. Its end may
+            // be what the round before echoed.
+            Phase::WaitingForSlots { .. } | Phase::Pausing { .. } => {
+                let weight = Weight::of_process(&failure);
+                self.failures.refine(failure, weight);
+            }
             Phase::Created
             | Phase::StartingWorkers
             | Phase::Executing
             | Phase::Stopping { .. }
-            | Phase::Pausing { .. }
             | Phase::Ended(_) => {
                 let weight = Weight::of_process(&failure);
                 self.fail(failure, weight);
