@@ -244,6 +244,8 @@ impl Agent {
                 }
             }
             agent_command::Kind::StopWorker(stop) => self.workers.stop(&stop),
+            // It announced no partition server, so there are none.
+            agent_command::Kind::ReleasePartitions(_) => (),
             agent_command::Kind::Stop(stop) => {
                 tracing::info!(reason = stop.reason, "told to stop");
                 return Some(SessionEnd::Stopped);
@@ -261,6 +263,7 @@ impl Agent {
             glibc: self.node.glibc(),
             protocol_version: PROTOCOL_VERSION,
             pid: std::process::id(),
+            partition_address: String::new(),
         }
     }
 }

@@ -165,6 +165,7 @@ async fn pump_worker(
             continue;
         };
         let worker = id.clone();
+        let message = Box::new(message);
         if inbox
             .send(JobInput::Worker {
                 connection,

@@ -35,6 +35,7 @@ fn gate(
     TaskGate {
         edge: edge.0,
         peers: peers.collect(),
+        ..TaskGate::default()
     }
 }
 

@@ -34,7 +34,8 @@ pub(crate) enum JobInput {
     Worker {
         connection: ConnectionId,
         worker: WorkerId,
-        message: worker_message::Kind,
+        // In a box because it is much larger than the other inputs.
+        message: Box<worker_message::Kind>,
     },
     WorkerClosed {
         connection: ConnectionId,
@@ -222,7 +223,7 @@ impl Shell {
                     Some(known) if known.connection == connection => known.last_heard = now,
                     _ => return, // A connection that was given up.
                 }
-                self.on_worker(worker, message);
+                self.on_worker(worker, *message);
             }
             JobInput::WorkerClosed { connection, worker } => {
                 let known = self.workers.get_mut(&worker);

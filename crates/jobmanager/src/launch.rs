@@ -43,6 +43,7 @@ impl WorkerLaunch {
             slots: slots.clone(),
             memory_bytes: settings.slot_memory_bytes * u64::from(held),
             threads: held,
+            partition_dir: String::new(),
         };
         StartWorker {
             job,

@@ -1,6 +1,8 @@
 //! The job graph: what is submitted, stored and deployed. Data only; code is found by vertex id in
 //! the same executable.
 
+mod regions;
+
 use std::collections::BTreeMap;
 
 use prost::Message as _;
@@ -218,6 +220,15 @@ pub enum GraphError {
         /// What the cluster speaks.
         cluster: u32,
     },
+    /// Blocking edges lead from a pipelined region back into it.
+    #[error(
+        "the stage of vertex '{vertex}' would wait for itself: a blocking edge leads out of it and \
+         back into it; the edges between its vertices must be blocking too"
+    )]
+    StageCycle {
+        /// Name of a vertex of the stage.
+        vertex: String,
+    },
     /// The vertices form a cycle.
     #[error("the job graph has a cycle through vertex '{vertex}'")]
     Cycle {
@@ -250,7 +261,8 @@ impl JobGraph {
         }
         self.validate_edges()?;
         self.validate_uids()?;
-        self.topological_order().map(|_| ())
+        self.topological_order()?;
+        self.validate_stages()
     }
 
     fn validate_edges(&self) -> Result<(), GraphError> {

@@ -6,12 +6,12 @@ mod worker;
 
 pub use agent::{
     AgentCommand, AgentMessage, AgentRegistered, BlobChunk, BlobRequest, JobBundle, MemoryUse,
-    RegisterAgent, ShippedFile, StartWorker, StopAgent, StopWorker, WorkerExited, agent_command,
-    agent_message,
+    RegisterAgent, ReleasePartitions, ShippedFile, StartWorker, StopAgent, StopWorker,
+    WorkerExited, agent_command, agent_message,
 };
 pub use task::{
-    AttemptId, Channel, ChannelEnd, SubtaskCommittable, TaskDescriptor, TaskGate, TaskMetrics,
-    TaskReport,
+    AttemptId, Channel, ChannelEnd, PartitionSource, SubtaskCommittable, TaskDescriptor, TaskGate,
+    TaskMetrics, TaskReport,
 };
 pub use worker::{
     CancelTasks, CommitOutputs, CommitResult, DeployTasks, RegisterWorker, StopWorkerProcess,

@@ -72,6 +72,8 @@ pub(super) async fn run(
                     }
                 }
                 Some(Some(agent_command::Kind::StopWorker(stop))) => agent.stop(&stop),
+                // It announced no partition server, so there are none.
+                Some(Some(agent_command::Kind::ReleasePartitions(_))) => (),
                 Some(None) => (), // A kind of a later version.
             },
             Some(ended) = agent.workers.join_next() => {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn vertex(name: &str, parallelism: u32) -> JobVertex {
+pub(super) fn vertex(name: &str, parallelism: u32) -> JobVertex {
     let uid = OperatorUid::explicit(name).0.to_be_bytes().to_vec();
     JobVertex {
         uid: uid.clone(),
@@ -17,7 +17,7 @@ fn vertex(name: &str, parallelism: u32) -> JobVertex {
     }
 }
 
-fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
+pub(super) fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
     JobEdge {
         source,
         target,
@@ -26,7 +26,7 @@ fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
     }
 }
 
-fn graph() -> JobGraph {
+pub(super) fn graph() -> JobGraph {
     JobGraph {
         name: "wordcount".to_owned(),
         protocol_version: PROTOCOL_VERSION,

@@ -51,6 +51,9 @@ pub struct RegisterAgent {
     /// Process id.
     #[prost(uint32, tag = "7")]
     pub pid: u32,
+    /// `host:port` where it serves finished partitions; empty: nowhere.
+    #[prost(string, tag = "8")]
+    pub partition_address: String,
 }
 
 /// Memory of all processes of a container.
@@ -88,7 +91,7 @@ pub struct WorkerExited {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct AgentCommand {
     /// The command.
-    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "agent_command::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<agent_command::Kind>,
 }
 
@@ -109,6 +112,9 @@ pub mod agent_command {
         /// End the agent and all its workers.
         #[prost(message, tag = "4")]
         Stop(super::StopAgent),
+        /// Delete the partitions of a job that has ended.
+        #[prost(message, tag = "5")]
+        ReleasePartitions(super::ReleasePartitions),
     }
 }
 
@@ -198,6 +204,14 @@ pub struct StopAgent {
     /// Why, for its log.
     #[prost(string, tag = "1")]
     pub reason: String,
+}
+
+/// A job has ended: delete its partitions, once its workers have ended too.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ReleasePartitions {
+    /// Job id, 32 hexadecimal digits.
+    #[prost(string, tag = "1")]
+    pub job: String,
 }
 
 /// Ask the blob service for a file.

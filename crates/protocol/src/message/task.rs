@@ -64,9 +64,35 @@ pub struct TaskGate {
     /// Position of the edge.
     #[prost(uint32, tag = "1")]
     pub edge: u32,
-    /// The other ends, in order of their subtask index.
+    /// The other ends, in order of their subtask index; none on a blocking edge.
     #[prost(message, repeated, tag = "2")]
     pub peers: Vec<ChannelEnd>,
+    /// Whether rows go through partitions on disk instead of channels: the edge is blocking.
+    #[prost(bool, tag = "3")]
+    pub blocking: bool,
+    /// Blocking output: parallelism of the consuming vertex.
+    #[prost(uint32, tag = "4")]
+    pub consumers: u32,
+    /// Blocking output: key groups of the consuming vertex, which is its maximum parallelism.
+    #[prost(uint32, tag = "5")]
+    pub key_groups: u32,
+    /// Blocking input: one per producing subtask connected to this one, in order of its index.
+    #[prost(message, repeated, tag = "6")]
+    pub partitions: Vec<PartitionSource>,
+}
+
+/// The finished partition of one producing subtask, and where it is served.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct PartitionSource {
+    /// The attempt that wrote it.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// The container whose agent serves it; the reader's own: read it from the disk.
+    #[prost(string, tag = "2")]
+    pub container: String,
+    /// `host:port` of that agent's partition server.
+    #[prost(string, tag = "3")]
+    pub address: String,
 }
 
 /// The other end of a channel.
@@ -115,6 +141,10 @@ pub struct TaskReport {
     /// Final counters, if terminal.
     #[prost(message, optional, tag = "5")]
     pub metrics: Option<TaskMetrics>,
+    /// If FAILED because partitions could not be had: the attempts that wrote them. Those are run
+    /// again. The failure is [`flott_model::FailureClass::Transient`] then.
+    #[prost(message, repeated, tag = "6")]
+    pub missing_partitions: Vec<AttemptId>,
 }
 
 /// What a sink's subtask wants committed when the job is done.

@@ -48,6 +48,10 @@ pub struct WorkerSpec {
     /// Threads that poll tasks.
     #[prost(uint32, tag = "13")]
     pub threads: u32,
+    /// Directory of the container's partitions; the worker writes below `<directory>/<job>`. Filled
+    /// in by the agent, which serves what is there. Empty: it serves none.
+    #[prost(string, tag = "14")]
+    pub partition_dir: String,
 }
 
 /// What a worker says.
