@@ -33,13 +33,22 @@ impl<T> Batch<T> {
         }
     }
 
-    /// Appends a row; `NO_TIMESTAMP` if it has no event time. All rows of a batch agree on that.
+    /// Appends a row; `NO_TIMESTAMP` if it has no event time.
     #[inline(always)]
     pub fn push(&mut self, row: T, timestamp: i64) {
-        self.rows.push(row);
-        if timestamp != NO_TIMESTAMP {
-            self.timestamps.push(timestamp);
+        if timestamp != NO_TIMESTAMP || !self.timestamps.is_empty() {
+            self.push_timestamp(timestamp);
         }
+        self.rows.push(row);
+    }
+
+    /// Streams with and without event time may be merged: the rows before the first time get none.
+    #[inline]
+    fn push_timestamp(&mut self, timestamp: i64) {
+        if self.timestamps.len() < self.rows.len() {
+            self.timestamps.resize(self.rows.len(), NO_TIMESTAMP);
+        }
+        self.timestamps.push(timestamp);
     }
 
     /// Number of rows.
@@ -73,12 +82,31 @@ impl<T> Batch<T> {
 /// What travels in order between the rows of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Control {
-    /// No row with a smaller event time follows.
+    /// No row with this event time (milliseconds since the epoch) or a smaller one follows.
     Watermark(i64),
+    /// Nothing is to be expected for a while: nobody should wait for this channel's watermark.
+    Idle,
+    /// The end of [`Control::Idle`], before the next row or watermark.
+    Active,
+    /// Measures how long elements are on their way.
+    Marker(LatencyMarker),
+    /// BATCH, inside a task only: of every key that came since the last of these, all rows have come.
+    KeysEnd,
     /// Rows before it belong to the checkpoint of that id.
     Barrier(u64),
     /// Nothing follows.
     End,
+}
+
+/// Emitted by a source now and then; travels with the rows, and stops at sinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LatencyMarker {
+    /// When the source emitted it, in milliseconds since the epoch.
+    pub emitted_ms: i64,
+    /// The vertex of the source.
+    pub vertex: u32,
+    /// The subtask of the source.
+    pub subtask: u32,
 }
 
 /// Rows per batch: about 16 KiB, so that a batch is still in cache when it is consumed.
@@ -95,5 +123,20 @@ pub const fn batch_rows<T>() -> usize {
         32
     } else {
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_and_without_time_share_a_batch() {
+        let mut batch = Batch::default();
+        batch.push("a", NO_TIMESTAMP);
+        batch.push("b", 7);
+        batch.push("c", NO_TIMESTAMP);
+        let rows: Vec<_> = batch.drain().collect();
+        assert_eq!(rows, [("a", NO_TIMESTAMP), ("b", 7), ("c", NO_TIMESTAMP)]);
     }
 }

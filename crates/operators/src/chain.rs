@@ -7,16 +7,56 @@ use crate::TaskError;
 
 /// The rest of a chain, seen from the operator before it.
 pub trait BatchSink<T>: Send {
-    /// Processes the rows and leaves the batch empty; the buffer stays the caller's.
+    /// Takes all rows and leaves the batch empty; the buffer stays the caller's. Called only after
+    /// `settle` said that there is room.
     fn batch(&mut self, batch: &mut Batch<T>) -> Result<(), TaskError>;
 
-    /// Takes a control element, in order with the rows.
+    /// Takes a control element, in order with the rows. Called only after `settle` said that there
+    /// is room.
     fn control(&mut self, control: Control) -> Result<(), TaskError>;
+
+    /// Processing time has reached `now` (milliseconds since the epoch): does what is due, and
+    /// passes it on. Whoever waits for a time asks [`crate::TaskClock::wake_at`] for it each time.
+    fn time(&mut self, now: i64) -> Result<(), TaskError>;
 
     /// Sends what is buffered on its way.
     fn flush(&mut self) -> Result<(), TaskError>;
 
-    /// Whether there is room for another batch. After `false` the task is woken when there is.
+    /// Goes on with what was kept back for want of room; whether nothing is kept back and there is
+    /// room for another batch. After `false` the task is woken when there may be.
+    fn settle(&mut self) -> Result<bool, TaskError>;
+}
+
+/// The head of a task with two inputs. All calls but the two of the rows mean the same as in
+/// [`BatchSink`]; control elements are those of both inputs merged: the smaller watermark, barriers
+/// once both have come, the end once both have ended.
+pub trait TwoInputSink<A, B>: Send {
+    /// Rows of the first input.
+    fn batch1(&mut self, batch: &mut Batch<A>) -> Result<(), TaskError>;
+
+    /// Rows of the second input.
+    fn batch2(&mut self, batch: &mut Batch<B>) -> Result<(), TaskError>;
+
+    /// See [`BatchSink::control`].
+    fn control(&mut self, control: Control) -> Result<(), TaskError>;
+
+    /// The first input has ended; the second may go on.
+    fn end1(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// The second input has ended; the first may go on.
+    fn end2(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    /// See [`BatchSink::time`].
+    fn time(&mut self, now: i64) -> Result<(), TaskError>;
+
+    /// See [`BatchSink::flush`].
+    fn flush(&mut self) -> Result<(), TaskError>;
+
+    /// See [`BatchSink::settle`].
     fn settle(&mut self) -> Result<bool, TaskError>;
 }
 
@@ -55,6 +95,12 @@ impl<T: Data> BatchSink<T> for Tee<T> {
         self.targets
             .iter_mut()
             .try_for_each(|target| target.control(control))
+    }
+
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        self.targets
+            .iter_mut()
+            .try_for_each(|target| target.time(now))
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
@@ -112,11 +158,83 @@ pub(crate) mod testing {
             self.1.lock().unwrap().push(control);
             Ok(())
         }
+        fn time(&mut self, _: i64) -> Result<(), TaskError> {
+            Ok(())
+        }
         fn flush(&mut self) -> Result<(), TaskError> {
             Ok(())
         }
         fn settle(&mut self) -> Result<bool, TaskError> {
             Ok(true)
+        }
+    }
+
+    /// A chain end with room for one batch or control element, until somebody makes room.
+    #[derive(Clone)]
+    pub(crate) struct Narrow<T>(Arc<Mutex<NarrowState<T>>>);
+
+    struct NarrowState<T> {
+        queued: usize,
+        most: usize,
+        rows: Vec<T>,
+        rows_before_control: Vec<u64>,
+    }
+
+    impl<T> Default for Narrow<T> {
+        fn default() -> Self {
+            Self(Arc::new(Mutex::new(NarrowState {
+                queued: 0,
+                most: 0,
+                rows: Vec::new(),
+                rows_before_control: Vec::new(),
+            })))
+        }
+    }
+
+    impl<T: Data> Narrow<T> {
+        pub(crate) fn make_room(&self) {
+            self.0.lock().unwrap().queued = 0;
+        }
+        /// The most elements that were ever waiting.
+        pub(crate) fn most(&self) -> usize {
+            self.0.lock().unwrap().most
+        }
+        pub(crate) fn rows(&self) -> Vec<T> {
+            self.0.lock().unwrap().rows.clone()
+        }
+        /// How many rows had come before each control element.
+        pub(crate) fn rows_before_control(&self) -> Vec<u64> {
+            self.0.lock().unwrap().rows_before_control.clone()
+        }
+        fn take(&self) {
+            let mut state = self.0.lock().unwrap();
+            state.queued += 1;
+            state.most = state.most.max(state.queued);
+        }
+    }
+
+    impl<T: Data> BatchSink<T> for Narrow<T> {
+        fn batch(&mut self, batch: &mut Batch<T>) -> Result<(), TaskError> {
+            self.take();
+            let rows = batch.drain().map(|(row, _)| row);
+            self.0.lock().unwrap().rows.extend(rows);
+            Ok(())
+        }
+        fn control(&mut self, _: Control) -> Result<(), TaskError> {
+            self.take();
+            let mut state = self.0.lock().unwrap();
+            let rows = state.rows.len() as u64;
+            state.rows_before_control.push(rows);
+            Ok(())
+        }
+        fn time(&mut self, _: i64) -> Result<(), TaskError> {
+            Ok(())
+        }
+        fn flush(&mut self) -> Result<(), TaskError> {
+            Ok(())
+        }
+        fn settle(&mut self) -> Result<bool, TaskError> {
+            Ok(self.0.lock().unwrap().queued == 0)
         }
     }
 }

@@ -1,8 +1,20 @@
 //! Where an operator puts what it emits.
 
-/// Takes rows one by one. Implemented by batches, writers and closures, so that a fused run of
-/// operators ends directly in the buffer of its target.
+use crate::TaskError;
+
+/// Takes rows one by one. Implemented by batches and writers, so that a fused run of operators ends
+/// directly in the buffer of its target.
 pub trait Collect<T> {
     /// Takes one row; `NO_TIMESTAMP` if it has no event time.
     fn collect(&mut self, row: T, timestamp: i64);
+
+    /// Whether there is no room for more: who can stop in the middle should, and go on later. Rows
+    /// that come all the same are kept.
+    fn is_full(&self) -> bool;
+
+    /// The user's code failed: nothing more is wanted.
+    fn fail(&mut self, error: TaskError);
+
+    /// Whether [`Collect::fail`] was called and the error not returned yet.
+    fn has_failed(&self) -> bool;
 }

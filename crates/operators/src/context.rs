@@ -1,15 +1,26 @@
 //! What a subtask knows about itself and its surroundings.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use flott_filesystem::FileSystems;
-use flott_model::ExecutionAttemptId;
+use flott_model::{Epoch, ExecutionAttemptId, OperatorUid, VertexId};
 use flott_network::Waker;
+
+use crate::TaskClock;
+use crate::blame::Site;
 
 /// Given to every factory when a subtask is built.
 #[derive(Clone)]
 pub struct SubtaskContext {
+    /// The operator being built: the last of `names`.
+    pub operator: OperatorIdentity,
+    /// The names of the operators that are built as one (a fused run), in order.
+    pub names: Arc<[String]>,
+    /// Processing time.
+    pub clock: TaskClock,
+    /// Whether the job runs in BATCH mode: final results only.
+    pub batch_mode: bool,
     /// The attempt.
     pub attempt: ExecutionAttemptId,
     /// `name (2/4)`.
@@ -30,6 +41,68 @@ pub struct SubtaskContext {
     pub committables: Committables,
     /// Counters of the task.
     pub counters: Arc<TaskCounters>,
+}
+
+/// Which operator something belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorIdentity {
+    /// Its name, for people.
+    pub name: String,
+    /// Its stable identity.
+    pub uid: OperatorUid,
+    /// Position of its node in the program's graph.
+    pub node: u32,
+}
+
+impl SubtaskContext {
+    /// For messages about the operators being built.
+    pub fn site(&self) -> Site {
+        Site::new(Arc::clone(&self.names))
+    }
+
+    /// A context for tests of single operators: subtask 0 of 1, a manual clock at 0.
+    #[doc(hidden)]
+    pub fn for_tests(operator: &str) -> Self {
+        let runtime = tokio::runtime::Handle::try_current().ok();
+        Self {
+            operator: OperatorIdentity {
+                name: operator.to_owned(),
+                uid: OperatorUid(1),
+                node: 0,
+            },
+            names: [operator.to_owned()].into(),
+            clock: TaskClock::manual(0),
+            batch_mode: false,
+            attempt: ExecutionAttemptId {
+                epoch: Epoch(1),
+                vertex: VertexId(0),
+                subtask: 0,
+                attempt: 0,
+            },
+            task_name: format!("{operator} (1/1)"),
+            subtask: 0,
+            parallelism: 1,
+            max_parallelism: 128,
+            waker: Waker::default(),
+            io: runtime.unwrap_or_else(test_runtime),
+            files: Arc::new(FileSystems::local()),
+            committables: Committables::default(),
+            counters: Arc::default(),
+        }
+    }
+}
+
+/// For tests outside a runtime: one for the whole process.
+fn test_runtime() -> tokio::runtime::Handle {
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("the system has a thread left")
+    });
+    runtime.handle().clone()
 }
 
 /// Collects the committables of a subtask's sinks until the task ends.

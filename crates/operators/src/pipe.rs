@@ -1,28 +1,51 @@
 //! Stateless operators, fused at compile time: all calls per row are static and inlined, the
 //! dynamic call happens once per batch at either end.
 
+mod emit;
 mod filter;
 mod flat_map;
+mod link;
 mod map;
 
-pub use filter::Filter;
-pub use flat_map::FlatMap;
-pub use map::Map;
+pub use emit::{Emitter, FlatMapInto};
+pub use filter::{Filter, TryFilter};
+pub use flat_map::{FlatMap, TryFlatMap};
+pub use link::{PipeLink, PipeTo, Writer};
+pub use map::{Map, TryMap};
 
-use std::marker::PhantomData;
-
-use flott_network::{Batch, Control, batch_rows};
 use flott_record::Data;
 
-use crate::{BatchSink, Collect, TaskError};
+use crate::Collect;
+
+/// Takes the position of an operator in its run (from 1) and the rows it has emitted so far.
+pub type Report<'a> = &'a mut dyn FnMut(u32, u64);
 
 /// A run of stateless operators: `In` enters, `Out` leaves. Cloned once per subtask.
 pub trait Pipe<In>: Clone + Send + Sync + 'static {
     /// What leaves.
     type Out: Data;
+    /// What the run keeps between calls: counters, and expansions that wait for room.
+    type State: Default + Send + 'static;
+    /// How many operators the run has.
+    const OPERATORS: u32;
 
     /// Processes one row.
-    fn each<C: Collect<Self::Out>>(&mut self, row: In, timestamp: i64, out: &mut C);
+    fn each<C: Collect<Self::Out>>(
+        &mut self,
+        state: &mut Self::State,
+        row: In,
+        timestamp: i64,
+        out: &mut C,
+    );
+
+    /// Goes on with what is parked, until nothing is or until there is no room.
+    fn resume<C: Collect<Self::Out>>(&mut self, state: &mut Self::State, out: &mut C);
+
+    /// Whether something waits for [`Pipe::resume`].
+    fn is_parked(state: &Self::State) -> bool;
+
+    /// Tells what each operator has emitted, given the rows that entered; returns what left.
+    fn report(state: &Self::State, rows: u64, report: Report<'_>) -> u64;
 }
 
 /// The empty run.
@@ -31,10 +54,22 @@ pub struct Identity;
 
 impl<T: Data> Pipe<T> for Identity {
     type Out = T;
+    type State = ();
+    const OPERATORS: u32 = 0;
 
     #[inline(always)]
-    fn each<C: Collect<T>>(&mut self, row: T, timestamp: i64, out: &mut C) {
+    fn each<C: Collect<T>>(&mut self, (): &mut (), row: T, timestamp: i64, out: &mut C) {
         out.collect(row, timestamp);
+    }
+
+    fn resume<C: Collect<T>>(&mut self, (): &mut (), _: &mut C) {}
+
+    fn is_parked((): &()) -> bool {
+        false
+    }
+
+    fn report((): &(), rows: u64, _: Report<'_>) -> u64 {
+        rows
     }
 }
 
@@ -62,176 +97,5 @@ impl<T: Data> Detach<T> for Identity {
     }
 }
 
-/// A run in front of the rest of a chain.
-pub struct PipeLink<P, In, Out> {
-    pipe: P,
-    buffer: Batch<Out>,
-    next: Box<dyn BatchSink<Out>>,
-    input: PhantomData<fn(In)>,
-}
-
-impl<In: Data, P: Pipe<In>> PipeLink<P, In, P::Out> {
-    /// The run, followed by `next`.
-    pub fn new(pipe: P, next: Box<dyn BatchSink<P::Out>>) -> Self {
-        let buffer = Batch::with_capacity(batch_rows::<P::Out>());
-        Self {
-            pipe,
-            buffer,
-            next,
-            input: PhantomData,
-        }
-    }
-}
-
-/// Fills a batch and hands it on when it is full.
-struct Into<'a, T> {
-    buffer: &'a mut Batch<T>,
-    next: &'a mut dyn BatchSink<T>,
-    result: Result<(), TaskError>,
-}
-
-impl<T: Data> Collect<T> for Into<'_, T> {
-    #[inline(always)]
-    fn collect(&mut self, row: T, timestamp: i64) {
-        self.buffer.push(row, timestamp);
-        if self.buffer.len() >= batch_rows::<T>() {
-            self.hand_on();
-        }
-    }
-}
-
-impl<T: Data> Into<'_, T> {
-    #[inline(never)]
-    fn hand_on(&mut self) {
-        if self.result.is_ok() {
-            self.result = self.next.batch(self.buffer);
-        }
-        self.buffer.clear();
-    }
-}
-
-impl<In: Data, P: Pipe<In>> BatchSink<In> for PipeLink<P, In, P::Out> {
-    fn batch(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
-        let mut out = Into {
-            buffer: &mut self.buffer,
-            next: self.next.as_mut(),
-            result: Ok(()),
-        };
-        for (row, timestamp) in batch.drain() {
-            self.pipe.each(row, timestamp, &mut out);
-        }
-        if !out.buffer.is_empty() {
-            out.hand_on();
-        }
-        out.result
-    }
-
-    fn control(&mut self, control: Control) -> Result<(), TaskError> {
-        self.next.control(control)
-    }
-
-    fn flush(&mut self) -> Result<(), TaskError> {
-        self.next.flush()
-    }
-
-    fn settle(&mut self) -> Result<bool, TaskError> {
-        self.next.settle()
-    }
-}
-
-/// The writing end of an exchange, as a fused run sees it: it collects rows directly.
-pub trait Writer<T>: Collect<T> + Send {
-    /// An error met while collecting, if any; asked once per batch.
-    fn check(&mut self) -> Result<(), TaskError>;
-    /// Sends a control element to every target.
-    fn control(&mut self, control: Control) -> Result<(), TaskError>;
-    /// Sends what is buffered on its way.
-    fn flush(&mut self) -> Result<(), TaskError>;
-    /// Whether there is room for another batch.
-    fn settle(&mut self) -> Result<bool, TaskError>;
-}
-
-/// A run that ends directly in the buffers of an exchange: no batch in between.
-pub struct PipeTo<P, In, W> {
-    pipe: P,
-    writer: W,
-    input: PhantomData<fn(In)>,
-}
-
-impl<In: Data, P: Pipe<In>, W: Writer<P::Out>> PipeTo<P, In, W> {
-    /// The run, followed by the writer.
-    pub fn new(pipe: P, writer: W) -> Self {
-        Self {
-            pipe,
-            writer,
-            input: PhantomData,
-        }
-    }
-}
-
-impl<In: Data, P: Pipe<In>, W: Writer<P::Out>> BatchSink<In> for PipeTo<P, In, W> {
-    fn batch(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
-        for (row, timestamp) in batch.drain() {
-            self.pipe.each(row, timestamp, &mut self.writer);
-        }
-        self.writer.check()
-    }
-
-    fn control(&mut self, control: Control) -> Result<(), TaskError> {
-        self.writer.control(control)
-    }
-
-    fn flush(&mut self) -> Result<(), TaskError> {
-        self.writer.flush()
-    }
-
-    fn settle(&mut self) -> Result<bool, TaskError> {
-        self.writer.settle()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::chain::testing::Keep;
-
-    #[test]
-    fn a_fused_run_equals_its_parts() {
-        let keep = Keep::default();
-        let pipe = Filter::new(
-            Map::new(
-                FlatMap::new(Identity, |text: String| {
-                    text.split(' ').map(str::to_owned).collect::<Vec<_>>()
-                }),
-                |word: String| word.len(),
-            ),
-            |length: &usize| *length > 1,
-        );
-        let mut link = PipeLink::new(pipe, Box::new(keep.clone()));
-        let mut batch = Batch::default();
-        for at in 0..10_000 {
-            batch.push("a bb ccc".to_owned(), at);
-        }
-        link.batch(&mut batch).unwrap();
-        assert_eq!(keep.rows().len(), 20_000);
-        assert_eq!(keep.0.lock().unwrap()[19_999], (3, 9_999));
-    }
-
-    #[test]
-    fn the_last_operator_can_be_detached() {
-        let pipe = Map::new(Map::new(Identity, |x: i64| x + 1), |x: i64| x * 10);
-        let (mut before, mut last) = pipe.detach();
-        let mut between = Vec::new();
-        before.each(1, 5, &mut Push(&mut between));
-        let mut out = Vec::new();
-        last.each(between[0], 5, &mut Push(&mut out));
-        assert_eq!(out, [20]);
-    }
-
-    struct Push<'a>(&'a mut Vec<i64>);
-    impl Collect<i64> for Push<'_> {
-        fn collect(&mut self, row: i64, _: i64) {
-            self.0.push(row);
-        }
-    }
-}
+mod tests;

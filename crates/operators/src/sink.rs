@@ -74,8 +74,17 @@ impl<In: Record, W: SinkWriter<In>> BatchSink<In> for SinkOperator<W> {
     fn control(&mut self, control: Control) -> Result<(), TaskError> {
         match control {
             Control::End => self.phase = Phase::Finishing,
-            Control::Watermark(_) | Control::Barrier(_) => (),
+            Control::Watermark(_)
+            | Control::Idle
+            | Control::Active
+            | Control::Marker(_)
+            | Control::KeysEnd
+            | Control::Barrier(_) => (),
         }
+        Ok(())
+    }
+
+    fn time(&mut self, _: i64) -> Result<(), TaskError> {
         Ok(())
     }
 

@@ -2,13 +2,20 @@
 //! writers that spread rows over them, and the gate that merges them again.
 
 mod gate;
+mod inputs;
+mod merge;
 mod port;
+mod streams;
 mod writer;
 
-pub use gate::{Gate, InputChannel};
+pub use gate::Gate;
+pub use inputs::InputChannel;
+pub use merge::Event;
 pub use port::{OutputPort, Ports};
+pub use streams::{InputSet, OneInput, TwoInputs};
 pub use writer::{
-    BroadcastRouter, ExchangeWriter, FirstRouter, KeyRouter, RoundRobinRouter, Router,
+    BroadcastRouter, CustomRouter, ExchangeWriter, FirstRouter, KeyRouter, RoundRobinRouter,
+    Router, ShuffleRouter,
 };
 
 use std::any::Any;

@@ -4,12 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use flott_operators::TaskCounters;
+use flott_operators::{TaskClock, TaskCounters};
+
+use crate::scheduler::Poll;
 
 /// A task gives way to others after so long, even if there is more to do.
 const TIME_SLICE: Duration = Duration::from_micros(200);
 /// An idle task flushes, but not more often than this: batches would become tiny.
 const IDLE_FLUSH: Duration = Duration::from_millis(1);
+
+/// About thirty years.
+const LONGEST_MS: u64 = 1_000_000_000_000;
 
 /// `execution.buffer-timeout`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +86,8 @@ impl Pacer {
         self.poll_start.elapsed() >= TIME_SLICE
     }
 
-    pub(crate) fn processed_rows(&mut self) {
+    /// Something was given to the chain: there may be something to flush.
+    pub(crate) fn processed(&mut self) {
         self.dirty = true;
     }
 
@@ -98,13 +104,65 @@ impl Pacer {
         }
     }
 
-    /// When a task without input should flush: `None`: there is nothing to flush.
-    pub(crate) fn idle_flush_at(&self) -> Option<Instant> {
+    /// What a task without input should do.
+    pub(crate) fn rest(&self) -> Rest {
         match self.timeout {
             BufferTimeout::After(timeout) if self.dirty => {
-                Some(self.last_flush + timeout.min(IDLE_FLUSH))
+                let at = self.last_flush + timeout.min(IDLE_FLUSH);
+                if at > Instant::now() {
+                    Rest::FlushAt(at)
+                } else {
+                    Rest::Flush
+                }
             }
-            BufferTimeout::After(_) | BufferTimeout::Never => None,
+            BufferTimeout::After(_) | BufferTimeout::Never => Rest::Nothing,
+        }
+    }
+}
+
+/// What a task without input should do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// There is nothing to flush.
+    Nothing,
+    /// Flush now.
+    Flush,
+    /// Flush then, if nothing comes before.
+    FlushAt(Instant),
+}
+
+/// Wakes a task for its clock and its flush, with few timers in the scheduler: one that is set
+/// already and comes early enough is not set again.
+#[derive(Debug, Default)]
+pub(crate) struct Alarm {
+    set: Option<Instant>,
+}
+
+impl Alarm {
+    /// The processing time, if an operator asked for it.
+    pub(crate) fn take_due(&mut self, clock: &TaskClock) -> Option<i64> {
+        clock.next_wake()?;
+        let now = clock.now();
+        clock.take_due(now).then_some(now)
+    }
+
+    /// Waits for what comes, until the earlier of `until` and the clock's request.
+    pub(crate) fn wait(&mut self, clock: &TaskClock, until: Option<Instant>) -> Poll {
+        let now = Instant::now();
+        let asked = clock.next_wake().map(|wake| {
+            let left = u64::try_from(wake.saturating_sub(clock.now())).unwrap_or(0);
+            // A time that no timer can express never comes.
+            now + Duration::from_millis(left.min(LONGEST_MS))
+        });
+        let Some(at) = until.into_iter().chain(asked).min() else {
+            return Poll::Pending;
+        };
+        match self.set {
+            Some(set) if set > now && set <= at => Poll::Pending,
+            _ => {
+                self.set = Some(at);
+                Poll::PendingUntil(at)
+            }
         }
     }
 }

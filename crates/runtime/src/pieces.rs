@@ -41,14 +41,22 @@ impl<T> Pieces<T> {
 
     /// Hands over the next piece.
     pub(crate) fn feed(&mut self, head: &mut dyn BatchSink<T>) -> Result<(), TaskError> {
+        self.feed_to(|batch| head.batch(batch))
+    }
+
+    /// Hands the next piece to `take`.
+    pub(crate) fn feed_to(
+        &mut self,
+        take: impl FnOnce(&mut Batch<T>) -> Result<(), TaskError>,
+    ) -> Result<(), TaskError> {
         let begin = Instant::now();
         let rows = self.rest.len().min(self.size);
         if rows == self.rest.len() {
-            head.batch(&mut self.rest)?;
+            take(&mut self.rest)?;
             self.rest.clear();
         } else {
             self.cut(rows);
-            head.batch(&mut self.piece)?;
+            take(&mut self.piece)?;
             self.piece.clear();
         }
         self.adapt(rows, begin.elapsed());
@@ -101,6 +109,9 @@ mod tests {
             Ok(())
         }
         fn control(&mut self, _: Control) -> Result<(), TaskError> {
+            Ok(())
+        }
+        fn time(&mut self, _: i64) -> Result<(), TaskError> {
             Ok(())
         }
         fn flush(&mut self) -> Result<(), TaskError> {

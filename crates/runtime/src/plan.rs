@@ -4,27 +4,29 @@
 //! `Box<dyn BatchSink<T>>` (or, for a sink, nothing): the closure that knows `T` was made where `T`
 //! was known, so there is no unsafe code and no cost per record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
 use flott_network::Waker;
+use flott_operators::side::AnySide;
 use flott_operators::sink::Committer;
-use flott_operators::{SubtaskContext, TaskError};
+use flott_operators::{OperatorIdentity, Output, SubtaskContext, TaskError};
+use flott_record::Data;
 
-use crate::exchange::{AnyBox, InputHalf, OutputHalf};
+use crate::exchange::{AnyBox, InputHalf, OutputHalf, unbox};
 use crate::pacer::BufferTimeout;
 use crate::scheduler::Tasklet;
 
 /// Builds a source's task in front of the rest of its chain.
 pub type SourceFactory = Arc<
-    dyn Fn(&SubtaskContext, AnyBox, BufferTimeout) -> Result<Box<dyn Tasklet>, TaskError>
+    dyn Fn(&SubtaskContext, Tail, BufferTimeout) -> Result<Box<dyn Tasklet>, TaskError>
         + Send
         + Sync,
 >;
 /// Builds an operator in front of the rest of its chain.
 pub type OperatorFactory =
-    Arc<dyn Fn(&SubtaskContext, AnyBox) -> Result<AnyBox, TaskError> + Send + Sync>;
+    Arc<dyn Fn(&SubtaskContext, Tail) -> Result<AnyBox, TaskError> + Send + Sync>;
 /// Joins several chains (or none) behind one operator.
 pub type TeeFactory = Arc<dyn Fn(Vec<AnyBox>) -> AnyBox + Send + Sync>;
 /// Builds the task of a chain that reads from channels.
@@ -34,6 +36,38 @@ pub type GateFactory = Arc<
         + Sync,
 >;
 
+/// Builds the task of an operator with two inputs, in front of the rest of its chain.
+pub type TwoInputFactory = Arc<
+    dyn Fn(
+            &SubtaskContext,
+            [Vec<InputHalf>; 2],
+            Tail,
+            BufferTimeout,
+        ) -> Result<Box<dyn Tasklet>, TaskError>
+        + Send
+        + Sync,
+>;
+/// Makes a side output of several chains that read it: a `Box<dyn AnySide>`.
+pub type SideFactory = Arc<dyn Fn(Vec<AnyBox>) -> Box<dyn AnySide> + Send + Sync>;
+
+/// What follows an operator in its task.
+pub struct Tail {
+    /// A `Box<dyn BatchSink<T>>` of what the operator emits.
+    pub main: AnyBox,
+    /// The side outputs that somebody reads.
+    pub sides: Vec<Box<dyn AnySide>>,
+}
+
+impl Tail {
+    /// As the output of an operator that emits `T`.
+    ///
+    /// # Panics
+    /// If the plan mixed up types: a bug in the SDK, not in the user's program.
+    pub fn output<T: Data>(self) -> Output<T> {
+        Output::with_sides(unbox(self.main), self.sides)
+    }
+}
+
 /// Everything typed about an edge of the job graph.
 #[derive(Clone)]
 pub struct EdgeFactory {
@@ -41,6 +75,8 @@ pub struct EdgeFactory {
     pub local_channel: Arc<dyn Fn(Waker, Waker) -> (AnyBox, AnyBox) + Send + Sync>,
     /// Builds the end of the source's chain.
     pub writer: Arc<dyn Fn(&SubtaskContext, Vec<OutputHalf>, TargetShape) -> AnyBox + Send + Sync>,
+    /// The names of the operators fused into the writer, in order.
+    pub names: Arc<[String]>,
 }
 
 /// What a writer must know of its target.
@@ -66,6 +102,8 @@ pub enum NodeFactory {
         /// Builds the gate in front of it, if it is the head of its vertex.
         gate: GateFactory,
     },
+    /// Processes records of two inputs; always the head of its vertex.
+    TwoInputs(TwoInputFactory),
 }
 
 /// One operator of the program.
@@ -77,13 +115,30 @@ pub struct Node {
     pub tee: TeeFactory,
     /// What follows it, in order of the program.
     pub outputs: Vec<NodeOutput>,
+    /// Makes its side outputs, by tag.
+    pub sides: BTreeMap<String, SideFactory>,
+    /// The edges of its second input.
+    pub second_input: BTreeSet<EdgeId>,
+    /// The last of its operators.
+    pub operator: OperatorIdentity,
+    /// The names of its operators, in order.
+    pub names: Arc<[String]>,
     /// Commits its outputs when the job is done, if it is a sink that has some.
     pub committer: Option<Committer>,
 }
 
 /// What follows a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeOutput {
+    /// The side output it reads; `None`: the main output.
+    pub side: Option<String>,
+    /// Who reads.
+    pub follower: Follower,
+}
+
+/// Who reads an output of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeOutput {
+pub enum Follower {
     /// A node in the same vertex, by position.
     Chained(usize),
     /// An edge to another vertex.
@@ -109,7 +164,7 @@ pub struct Plan {
 #[derive(Default)]
 pub struct TaskChannels {
     /// Incoming, in order of the graph.
-    pub inputs: Vec<InputHalf>,
+    pub inputs: Vec<(EdgeId, Vec<InputHalf>)>,
     /// Outgoing.
     pub outputs: BTreeMap<EdgeId, Vec<OutputHalf>>,
 }
@@ -127,34 +182,58 @@ impl Plan {
             .get(vertex as usize)
             .ok_or_else(|| TaskError::fatal(format!("the program has no vertex {vertex}")))?;
         let tail = self.tail(context, head, &mut channels.outputs)?;
-        match &self.nodes[head].factory {
+        let node = &self.nodes[head];
+        let context = &of_node(context, node);
+        match &node.factory {
             NodeFactory::Source(source) => source(context, tail, self.buffer_timeout),
             NodeFactory::Operator { operator, gate } => {
                 let head = operator(context, tail)?;
-                Ok(gate(context, channels.inputs, head, self.buffer_timeout))
+                let inputs = channels.inputs.into_iter().flat_map(|(_, halves)| halves);
+                Ok(gate(context, inputs.collect(), head, self.buffer_timeout))
+            }
+            NodeFactory::TwoInputs(build) => {
+                let mut inputs = [Vec::new(), Vec::new()];
+                for (edge, halves) in channels.inputs {
+                    inputs[usize::from(node.second_input.contains(&edge))].extend(halves);
+                }
+                build(context, inputs, tail, self.buffer_timeout)
             }
         }
     }
 
-    /// Everything behind a node, as one box.
+    /// Everything behind a node.
     fn tail(
         &self,
         context: &SubtaskContext,
         node: usize,
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
-    ) -> Result<AnyBox, TaskError> {
-        let outputs = &self.nodes[node].outputs;
-        let mut followers = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            followers.push(match output {
-                NodeOutput::Chained(next) => self.chained(context, *next, channels)?,
-                NodeOutput::Exchange(edge) => self.writer(context, *edge, channels)?,
-            });
+    ) -> Result<Tail, TaskError> {
+        let node = &self.nodes[node];
+        let mut main = Vec::new();
+        let mut sides: BTreeMap<&str, Vec<AnyBox>> = BTreeMap::new();
+        for output in &node.outputs {
+            let follower = match output.follower {
+                Follower::Chained(next) => self.chained(context, next, channels)?,
+                Follower::Exchange(edge) => self.writer(context, edge, channels)?,
+            };
+            match &output.side {
+                None => main.push(follower),
+                Some(tag) => sides.entry(tag).or_default().push(follower),
+            }
         }
-        match followers.len() {
-            1 => Ok(followers.remove(0)),
-            _ => Ok((self.nodes[node].tee)(followers)),
-        }
+        let main = match main.len() {
+            1 => main.remove(0),
+            _ => (node.tee)(main),
+        };
+        let sides = sides.into_iter().map(|(tag, followers)| {
+            let missing = || TaskError::fatal(format!("no factory for side output '{tag}'"));
+            let make = node.sides.get(tag).ok_or_else(missing)?;
+            Ok(make(followers))
+        });
+        Ok(Tail {
+            main,
+            sides: sides.collect::<Result<_, _>>()?,
+        })
     }
 
     fn chained(
@@ -164,9 +243,12 @@ impl Plan {
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<AnyBox, TaskError> {
         let tail = self.tail(context, node, channels)?;
-        match &self.nodes[node].factory {
-            NodeFactory::Operator { operator, .. } => operator(context, tail),
-            NodeFactory::Source(_) => Err(TaskError::fatal("a source is chained behind a node")),
+        let node = &self.nodes[node];
+        match &node.factory {
+            NodeFactory::Operator { operator, .. } => operator(&of_node(context, node), tail),
+            NodeFactory::Source(_) | NodeFactory::TwoInputs(_) => Err(TaskError::fatal(
+                "what must begin a task is chained behind a node",
+            )),
         }
     }
 
@@ -189,6 +271,20 @@ impl Plan {
             parallelism: target.parallelism,
             max_parallelism: target.max_parallelism,
         };
-        Ok((self.edges[edge.0 as usize].writer)(context, halves, shape))
+        let factory = &self.edges[edge.0 as usize];
+        let context = SubtaskContext {
+            names: Arc::clone(&factory.names),
+            ..context.clone()
+        };
+        Ok((factory.writer)(&context, halves, shape))
+    }
+}
+
+/// The context with the identity of a node's operators.
+fn of_node(context: &SubtaskContext, node: &Node) -> SubtaskContext {
+    SubtaskContext {
+        operator: node.operator.clone(),
+        names: Arc::clone(&node.names),
+        ..context.clone()
     }
 }

@@ -1,13 +1,13 @@
 //! The task of a source: fills batches and drives the chain behind it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use flott_network::{Batch, Control, batch_rows};
 use flott_operators::source::{Progress, Reader};
-use flott_operators::{BatchSink, TaskCounters, TaskError};
+use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskError};
 
-use crate::pacer::{BufferTimeout, Pacer, Waiting};
+use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::pieces::Pieces;
 use crate::scheduler::{Poll, Tasklet};
 
@@ -18,8 +18,12 @@ pub struct SourceTask<R: Reader> {
     pieces: Pieces<R::Out>,
     /// What the reader said when it filled what is in `pieces`.
     progress: Progress,
+    /// What the chain must be told before anything else.
+    controls: VecDeque<Control>,
     ended: bool,
     pacer: Pacer,
+    clock: TaskClock,
+    alarm: Alarm,
 }
 
 impl<R: Reader> SourceTask<R> {
@@ -28,30 +32,57 @@ impl<R: Reader> SourceTask<R> {
         reader: R,
         head: Box<dyn BatchSink<R::Out>>,
         timeout: BufferTimeout,
-        counters: Arc<TaskCounters>,
+        context: &SubtaskContext,
     ) -> Self {
         Self {
             reader,
             head,
             pieces: Pieces::new(Batch::with_capacity(batch_rows::<R::Out>())),
             progress: Progress::More,
+            controls: VecDeque::new(),
             ended: false,
-            pacer: Pacer::new(timeout, counters),
+            pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
+            clock: context.clock.clone(),
+            alarm: Alarm::default(),
         }
     }
 
-    fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
+    /// Tells the chain what it must know, as long as there is room. Whether there still is.
+    fn tell(&mut self) -> Result<bool, TaskError> {
         if !self.head.settle()? {
-            return Ok((Poll::Pending, Waiting::Backpressured));
+            return Ok(false);
+        }
+        while let Some(control) = self.controls.pop_front() {
+            self.ended |= control == Control::End;
+            self.pacer.processed();
+            self.head.control(control)?;
+            if !self.head.settle()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
+        let backpressured = Ok((Poll::Pending, Waiting::Backpressured));
+        if !self.tell()? {
+            return backpressured;
         }
         if self.ended {
             return Ok((Poll::Done, Waiting::Idle));
+        }
+        if let Some(now) = self.alarm.take_due(&self.clock) {
+            self.pacer.processed();
+            self.head.time(now)?;
+            if !self.head.settle()? {
+                return backpressured;
+            }
         }
         if self.pieces.is_empty() {
             self.progress = self.reader.fill(self.pieces.batch())?;
         }
         if !self.pieces.is_empty() {
-            self.pacer.processed_rows();
+            self.pacer.processed();
             self.pieces.feed(self.head.as_mut())?;
         }
         if !self.pieces.is_empty() {
@@ -61,9 +92,8 @@ impl<R: Reader> SourceTask<R> {
             Progress::More => self.go_on(),
             Progress::Pending => self.rest(),
             Progress::End => {
-                self.ended = true;
-                self.head.control(Control::Watermark(i64::MAX))?;
-                self.head.control(Control::End)?;
+                self.controls.push_back(Control::Watermark(i64::MAX));
+                self.controls.push_back(Control::End);
                 Ok((Poll::Ready, Waiting::Idle))
             }
         }
@@ -78,21 +108,20 @@ impl<R: Reader> SourceTask<R> {
     }
 
     fn rest(&mut self) -> Result<(Poll, Waiting), TaskError> {
-        match self.pacer.idle_flush_at() {
-            None => Ok((Poll::Pending, Waiting::Idle)),
-            Some(at) if at > Instant::now() => Ok((Poll::PendingUntil(at), Waiting::Idle)),
-            Some(_) => {
+        let until = match self.pacer.rest() {
+            Rest::Flush => {
                 self.head.flush()?;
                 self.pacer.flushed();
                 // What did not fit must be announced, or nobody wakes this task when there is room.
-                let waiting = if self.head.settle()? {
-                    Waiting::Idle
-                } else {
-                    Waiting::Backpressured
-                };
-                Ok((Poll::Pending, waiting))
+                if !self.head.settle()? {
+                    return Ok((Poll::Pending, Waiting::Backpressured));
+                }
+                None
             }
-        }
+            Rest::FlushAt(at) => Some(at),
+            Rest::Nothing => None,
+        };
+        Ok((self.alarm.wait(&self.clock, until), Waiting::Idle))
     }
 }
 
@@ -113,7 +142,7 @@ impl<R: Reader> Tasklet for SourceTask<R> {
 mod tests {
     use std::collections::VecDeque;
     use std::sync::atomic::{AtomicU32, Ordering};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use flott_network::{Message, NO_TIMESTAMP, Wake, Waker, local_channel};
     use flott_operators::pipe::{Identity, PipeTo};
@@ -152,16 +181,20 @@ mod tests {
         let (sender, mut receiver) = local_channel::<u64>(1, own, Waker::default());
         let ports = Ports::new(vec![OutputHalf::Local(Box::new(sender))]);
         let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
+        let context = SubtaskContext::for_tests("Source");
         // A full batch fills the ring; the rest is flushed when the source rests.
         let full = batch_rows::<u64>() as u64;
         let mut task = SourceTask::new(
             Bursts(VecDeque::from([full + 1])),
-            Box::new(PipeTo::new(Identity, writer)),
+            Box::new(PipeTo::new(Identity, writer, &context)),
             BufferTimeout::After(Duration::from_secs(3_600)),
-            Arc::default(),
+            &context,
         );
         // It rests for a millisecond before it flushes.
-        while task.poll().unwrap() != Poll::Pending {}
+        let flushed = Instant::now() + Duration::from_millis(5);
+        while Instant::now() < flushed {
+            let _ = task.poll().unwrap();
+        }
         assert!(matches!(receiver.receive(), Some(Message::Rows(_))));
         assert_eq!(
             woken.0.load(Ordering::SeqCst),

@@ -7,7 +7,7 @@
 
 use flott_model::{EdgeId, Epoch, ExecutionAttemptId, VertexId};
 
-use crate::{ChannelId, Control};
+use crate::{ChannelId, Control, LatencyMarker};
 
 pub(super) const HEADER_BYTES: usize = 20;
 pub(super) const CHECKSUM_BYTES: usize = 4;
@@ -15,7 +15,7 @@ pub(super) const CHECKSUM_BYTES: usize = 4;
 pub(super) const LINK: u32 = u32::MAX;
 pub(super) const OPEN_BYTES: usize = 36;
 pub(super) const MAX_ERROR_BYTES: usize = 1024;
-const EVENT_BYTES: usize = 9;
+const EVENT_BYTES: usize = 17;
 
 /// Credit that a piece costs. The minimum stands for what queueing it costs beside its bytes.
 pub(super) fn cost(payload: usize) -> u64 {
@@ -220,23 +220,46 @@ pub(super) fn append_error(out: &mut Vec<u8>, channel: u32, message: &str, check
 }
 
 pub(super) fn encode_event(control: Control) -> [u8; EVENT_BYTES] {
-    let (tag, value) = match control {
-        Control::Watermark(time) => (0, time.to_le_bytes()),
-        Control::Barrier(checkpoint) => (1, checkpoint.to_le_bytes()),
-        Control::End => (2, [0; 8]),
+    let (tag, value, vertex, subtask) = match control {
+        Control::Watermark(time) => (0, time.to_le_bytes(), 0, 0),
+        Control::Barrier(checkpoint) => (1, checkpoint.to_le_bytes(), 0, 0),
+        Control::End => (2, [0; 8], 0, 0),
+        Control::Idle => (3, [0; 8], 0, 0),
+        Control::Active => (4, [0; 8], 0, 0),
+        Control::Marker(marker) => (
+            5,
+            marker.emitted_ms.to_le_bytes(),
+            marker.vertex,
+            marker.subtask,
+        ),
+        Control::KeysEnd => (6, [0; 8], 0, 0),
     };
     let mut bytes = [tag; EVENT_BYTES];
-    bytes[1..].copy_from_slice(&value);
+    bytes[1..9].copy_from_slice(&value);
+    bytes[9..13].copy_from_slice(&vertex.to_le_bytes());
+    bytes[13..].copy_from_slice(&subtask.to_le_bytes());
     bytes
 }
 
 pub(super) fn decode_event(bytes: &[u8]) -> Result<Control, FrameError> {
-    let (&tag, value) = bytes.split_first().ok_or(FrameError::Event)?;
-    let value: [u8; 8] = value.try_into().map_err(|_| FrameError::Event)?;
+    let bytes: &[u8; EVENT_BYTES] = bytes.try_into().map_err(|_| FrameError::Event)?;
+    let (tag, rest) = bytes.split_first().ok_or(FrameError::Event)?;
+    let value: [u8; 8] = rest[..8].try_into().map_err(|_| FrameError::Event)?;
+    let word = |at: usize| {
+        u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]])
+    };
     match tag {
         0 => Ok(Control::Watermark(i64::from_le_bytes(value))),
         1 => Ok(Control::Barrier(u64::from_le_bytes(value))),
         2 => Ok(Control::End),
+        3 => Ok(Control::Idle),
+        4 => Ok(Control::Active),
+        5 => Ok(Control::Marker(LatencyMarker {
+            emitted_ms: i64::from_le_bytes(value),
+            vertex: word(8),
+            subtask: word(12),
+        })),
+        6 => Ok(Control::KeysEnd),
         _ => Err(FrameError::Event),
     }
 }
@@ -342,6 +365,14 @@ mod tests {
             Control::Watermark(i64::MIN),
             Control::Watermark(77),
             Control::Barrier(u64::MAX),
+            Control::Idle,
+            Control::Active,
+            Control::Marker(LatencyMarker {
+                emitted_ms: -5,
+                vertex: 3,
+                subtask: u32::MAX,
+            }),
+            Control::KeysEnd,
             Control::End,
         ] {
             assert_eq!(decode_event(&encode_event(control)), Ok(control));

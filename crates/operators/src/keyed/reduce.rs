@@ -1,12 +1,12 @@
 //! Combines the rows of each key into one, and emits it after every row (STREAMING).
 
-use flott_network::{Batch, Control, batch_rows};
+use flott_network::{Batch, Control};
 use flott_record::Record;
 use flott_record::hash::stable_hash;
 use hashbrown::HashTable;
 
 use super::KeySelector;
-use crate::{BatchSink, TaskError};
+use crate::{BatchSink, Collect, Output, TaskError};
 
 struct Entry<K, T> {
     hash: u64,
@@ -19,20 +19,17 @@ pub struct KeyedReduce<T, S: KeySelector<T>, F> {
     selector: S,
     function: F,
     table: HashTable<Entry<S::Key, T>>,
-    buffer: Batch<T>,
-    next: Box<dyn BatchSink<T>>,
+    output: Output<T>,
 }
 
 impl<T: Record, S: KeySelector<T>, F: FnMut(&mut T, T) + Send> KeyedReduce<T, S, F> {
     /// Combines by `function(accumulated, row)`.
-    pub fn new(selector: S, function: F, next: Box<dyn BatchSink<T>>) -> Self {
-        let buffer = Batch::with_capacity(batch_rows::<T>());
+    pub fn new(selector: S, function: F, output: Output<T>) -> Self {
         Self {
             selector,
             function,
             table: HashTable::new(),
-            buffer,
-            next,
+            output,
         }
     }
 
@@ -65,12 +62,6 @@ impl<T: Record, S: KeySelector<T>, F: FnMut(&mut T, T) + Send> KeyedReduce<T, S,
         );
         value
     }
-
-    fn hand_on(&mut self) -> Result<(), TaskError> {
-        let result = self.next.batch(&mut self.buffer);
-        self.buffer.clear();
-        result
-    }
 }
 
 impl<T: Record, S: KeySelector<T>, F: FnMut(&mut T, T) + Send> BatchSink<T>
@@ -88,30 +79,27 @@ impl<T: Record, S: KeySelector<T>, F: FnMut(&mut T, T) + Send> BatchSink<T>
         for (row, timestamp) in batch.drain() {
             let Some(hash) = known.next() else { break };
             let value = self.update(*hash, row);
-            self.buffer.push(value, timestamp);
-            if self.buffer.len() >= batch_rows::<T>() {
-                self.hand_on()?;
-            }
+            self.output.collect(value, timestamp);
         }
         hashes.clear();
         batch.hashes = hashes;
-        if self.buffer.is_empty() {
-            Ok(())
-        } else {
-            self.hand_on()
-        }
+        self.output.hand_on()
     }
 
     fn control(&mut self, control: Control) -> Result<(), TaskError> {
-        self.next.control(control)
+        self.output.control(control)
+    }
+
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        self.output.time(now)
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
-        self.next.flush()
+        self.output.flush()
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        self.next.settle()
+        self.output.settle()
     }
 }
 
@@ -129,7 +117,7 @@ mod tests {
         let mut reduce = KeyedReduce::new(
             ByRef::new(|row: &(String, u64)| &row.0),
             |sum: &mut (String, u64), row: (String, u64)| sum.1 += row.1,
-            Box::new(keep.clone()),
+            Output::to(Box::new(keep.clone())),
         );
         let mut expected = Vec::new();
         let mut oracle: BTreeMap<String, u64> = BTreeMap::new();
@@ -151,7 +139,7 @@ mod tests {
         let mut reduce = KeyedReduce::new(
             ByValue::new(|row: &(u32, u32)| row.0),
             |sum: &mut (u32, u32), row: (u32, u32)| sum.1 += row.1,
-            Box::new(keep.clone()),
+            Output::to(Box::new(keep.clone())),
         );
         let mut batch = Batch::default();
         for key in [1, 2, 1] {

@@ -42,6 +42,8 @@ pub struct Ports<T> {
     /// Rows of a full local batch.
     capacity: usize,
     failed: Option<TaskError>,
+    /// A port had no room for what it was sent.
+    full: bool,
     records_out: u64,
 }
 
@@ -72,6 +74,7 @@ impl<T: Record> Ports<T> {
             ports,
             capacity,
             failed: None,
+            full: false,
             records_out: 0,
         }
     }
@@ -110,29 +113,55 @@ impl<T: Record> Ports<T> {
                     self.ship(port);
                 }
             }
-            OutputPort::Remote {
-                open, rows, timed, ..
-            } => {
-                if timestamp != NO_TIMESTAMP {
-                    *timed = true;
-                    open.extend_from_slice(&timestamp.to_le_bytes());
-                }
-                if let Err(error) = codec::encode(&row, open) {
-                    self.fail(&error);
-                    return;
-                }
-                *rows += 1;
-                if open.len() >= FRAME_BYTES {
-                    self.ship(port);
-                }
+            OutputPort::Remote { .. } => self.encode(port, row, timestamp),
+        }
+    }
+
+    #[inline]
+    fn encode(&mut self, port: usize, row: T, timestamp: i64) {
+        if timestamp != NO_TIMESTAMP {
+            self.begin_timed(port);
+        }
+        let OutputPort::Remote {
+            open, rows, timed, ..
+        } = &mut self.ports[port]
+        else {
+            return;
+        };
+        if *timed {
+            open.extend_from_slice(&timestamp.to_le_bytes());
+        }
+        if let Err(error) = codec::encode(&row, open) {
+            self.fail(&error);
+            return;
+        }
+        *rows += 1;
+        if open.len() >= FRAME_BYTES {
+            self.ship(port);
+        }
+    }
+
+    /// The rows of a frame have event times all or none.
+    #[inline]
+    fn begin_timed(&mut self, port: usize) {
+        if let OutputPort::Remote {
+            rows, timed: false, ..
+        } = &self.ports[port]
+        {
+            if *rows > 0 {
+                self.ship(port);
+            }
+            if let OutputPort::Remote { timed, .. } = &mut self.ports[port] {
+                *timed = true;
             }
         }
     }
 
     #[cold]
     fn fail(&mut self, error: &codec::CodecError) {
-        let message = format!("a record cannot be serialized: {error}");
-        self.failed.get_or_insert(TaskError::user(message));
+        self.fail_with(TaskError::user(format!(
+            "a record cannot be serialized: {error}"
+        )));
     }
 
     #[inline(never)]
@@ -145,6 +174,7 @@ impl<T: Record> Ports<T> {
                 self.records_out += open.len() as u64;
                 let empty = sender.buffer(self.capacity);
                 sender.send(Message::Rows(std::mem::replace(open, empty)));
+                self.full |= !sender.settle();
             }
             OutputPort::Remote {
                 sender,
@@ -164,6 +194,8 @@ impl<T: Record> Ports<T> {
                 });
                 *rows = 0;
                 *timed = false;
+                // A broken connection is told by the next `settle` of the task.
+                self.full |= !sender.settle().unwrap_or(true);
             }
         }
     }
@@ -204,7 +236,26 @@ impl<T: Record> Ports<T> {
                     .map_err(|error| TaskError::transient(format!("sending failed: {error}")))?,
             };
         }
+        self.full = !room;
         Ok(room)
+    }
+
+    /// Whether a port had no room at the last look: who can stop in the middle should.
+    #[inline(always)]
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// Keeps the first error; nothing more is wanted after it.
+    #[cold]
+    pub fn fail_with(&mut self, error: TaskError) {
+        self.failed.get_or_insert(error);
+        self.full = true;
+    }
+
+    /// Whether an error waits for [`Ports::check`].
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
     }
 
     /// Rows sent since the last call.

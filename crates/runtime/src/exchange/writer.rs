@@ -52,6 +52,19 @@ impl<T: Record, R: Router<T>> Collect<T> for ExchangeWriter<T, R> {
     fn collect(&mut self, row: T, timestamp: i64) {
         self.router.route(row, timestamp, &mut self.ports);
     }
+
+    #[inline(always)]
+    fn is_full(&self) -> bool {
+        self.ports.is_full()
+    }
+
+    fn fail(&mut self, error: TaskError) {
+        self.ports.fail_with(error);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.ports.has_failed()
+    }
 }
 
 impl<T: Record, R: Router<T>> Writer<T> for ExchangeWriter<T, R> {
@@ -130,6 +143,63 @@ impl<T: Record> Router<T> for RoundRobinRouter {
         }
         ports.push(self.next, row, timestamp);
         self.next += 1;
+    }
+}
+
+/// To a random port, evenly. The sequence is the same in every run of a subtask.
+#[derive(Debug)]
+pub struct ShuffleRouter {
+    state: u64,
+}
+
+impl ShuffleRouter {
+    /// Another sequence for each seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// The next number of splitmix64: even and fast, which is all that is asked here.
+    #[inline(always)]
+    fn draw(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl<T: Record> Router<T> for ShuffleRouter {
+    #[inline(always)]
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        let port = ((self.draw() >> 32) * ports.len() as u64) >> 32;
+        ports.push(port as usize, row, timestamp);
+    }
+}
+
+/// To the port that a function of the program chooses.
+pub struct CustomRouter<T> {
+    choose: Arc<dyn Fn(&T, u32) -> u32 + Send + Sync>,
+}
+
+impl<T> CustomRouter<T> {
+    /// `choose(row, ports)` gives the index of a port.
+    pub fn new(choose: Arc<dyn Fn(&T, u32) -> u32 + Send + Sync>) -> Self {
+        Self { choose }
+    }
+}
+
+impl<T: Record> Router<T> for CustomRouter<T> {
+    fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
+        let count = ports.len() as u32;
+        let port = (self.choose)(&row, count);
+        if port < count {
+            ports.push(port as usize, row, timestamp);
+        } else {
+            ports.fail_with(TaskError::user(format!(
+                "partition_custom chose partition {port}, there are {count}: 0 to {} are valid",
+                count.saturating_sub(1)
+            )));
+        }
     }
 }
 

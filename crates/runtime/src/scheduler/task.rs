@@ -178,7 +178,10 @@ pub(crate) fn describe_panic(panic: &(dyn Any + Send)) -> String {
         .map(|text| (*text).to_owned())
         .or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is not text".to_owned());
-    format!("user code panicked: {text}")
+    match flott_operators::blame::take_place() {
+        Some(place) => format!("{place}: user code panicked: {text}"),
+        None => format!("user code panicked: {text}"),
+    }
 }
 
 /// A task as the outside sees it.

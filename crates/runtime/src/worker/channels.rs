@@ -43,10 +43,12 @@ impl<'a> Wiring<'a> {
         let own: ExecutionAttemptId = task.attempt.into();
         let mut channels = TaskChannels::default();
         for gate in &task.inputs {
+            let mut halves = Vec::with_capacity(gate.peers.len());
             for peer in &gate.peers {
                 let id = channel(gate, peer.attempt.into(), own);
-                channels.inputs.push(self.input(id, peer)?);
+                halves.push(self.input(id, peer)?);
             }
+            channels.inputs.push((EdgeId(gate.edge), halves));
         }
         for gate in &task.outputs {
             let mut halves = Vec::with_capacity(gate.peers.len());

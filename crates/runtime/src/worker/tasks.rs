@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flott_filesystem::FileSystems;
-use flott_model::{ExecutionAttemptId, ExecutionState, Failure};
+use flott_model::{ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode};
 use flott_network::{Network, Waker};
-use flott_operators::{Committables, SubtaskContext, TaskCounters, TaskError};
+use flott_operators::{
+    Committables, OperatorIdentity, SubtaskContext, TaskClock, TaskCounters, TaskError,
+};
 use flott_protocol::message::{
     AttemptId, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport, WorkerSpec,
     worker_message,
@@ -130,6 +132,15 @@ impl Tasks {
             files: Arc::clone(&self.files),
             committables: Committables::default(),
             counters: Arc::default(),
+            clock: TaskClock::system(),
+            batch_mode: self.plan.graph.mode() == RuntimeMode::Batch,
+            // Named by the plan, for each node.
+            operator: OperatorIdentity {
+                name: String::new(),
+                uid: OperatorUid(0),
+                node: 0,
+            },
+            names: Arc::default(),
         }
     }
 
@@ -199,6 +210,7 @@ impl Tasks {
             failure,
             committables,
             metrics: Some(metrics(attempt, &task.counters)),
+            ..TaskReport::default()
         }))
     }
 

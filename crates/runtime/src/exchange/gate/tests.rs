@@ -3,9 +3,13 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flott_network::{LocalSender, NO_TIMESTAMP, Waker, local_channel};
+use flott_network::{Batch, DataFrame, LocalSender, Message, NO_TIMESTAMP, Waker, local_channel};
+use flott_operators::BatchSink;
+use flott_record::codec;
 
 use super::*;
+use crate::exchange::inputs::decode;
+use crate::exchange::{InputChannel, OneInput};
 
 #[derive(Clone, Default)]
 struct Seen {
@@ -22,6 +26,9 @@ impl BatchSink<u64> for Seen {
         self.controls.lock().unwrap().push(control);
         Ok(())
     }
+    fn time(&mut self, _: i64) -> Result<(), TaskError> {
+        Ok(())
+    }
     fn flush(&mut self) -> Result<(), TaskError> {
         Ok(())
     }
@@ -30,7 +37,7 @@ impl BatchSink<u64> for Seen {
     }
 }
 
-fn gate(channels: usize) -> (Gate<u64>, Vec<LocalSender<u64>>, Seen) {
+fn gate(channels: usize) -> (Gate<OneInput<u64>>, Vec<LocalSender<u64>>, Seen) {
     let seen = Seen::default();
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..channels)
         .map(|_| {
@@ -39,7 +46,8 @@ fn gate(channels: usize) -> (Gate<u64>, Vec<LocalSender<u64>>, Seen) {
         })
         .unzip();
     let timeout = BufferTimeout::After(Duration::ZERO);
-    let gate = Gate::new(receivers, Box::new(seen.clone()), timeout, Arc::default());
+    let inputs = OneInput::new(receivers, Box::new(seen.clone()), Arc::default());
+    let gate = Gate::new(inputs, timeout, TaskClock::system(), Arc::default());
     (gate, senders, seen)
 }
 

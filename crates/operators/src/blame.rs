@@ -1,0 +1,166 @@
+//! Whose code is running, for the case that it panics or fails: the operator and the position of the
+//! record in its input. Costs a counter per record; the rest happens only while a panic unwinds.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::TaskError;
+
+thread_local! {
+    /// Position in its fused run of the operator whose function panics, from 1; 0: not known.
+    static OPERATOR: Cell<u32> = const { Cell::new(0) };
+    /// What the innermost site said about the panic that unwinds.
+    static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// Marks the run of one function of a fused run.
+pub(crate) struct Function(u32);
+
+impl Function {
+    #[inline(always)]
+    pub(crate) fn enter(index: u32) -> Self {
+        Self(index)
+    }
+
+    #[inline(always)]
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Function {
+    // Only reached by unwinding: `leave` forgets it.
+    #[cold]
+    fn drop(&mut self) {
+        OPERATOR.set(self.0);
+    }
+}
+
+/// The operators of one link of a chain, and how many records they were given.
+#[derive(Debug)]
+pub struct Site {
+    names: Arc<[String]>,
+    records: u64,
+}
+
+impl Site {
+    /// For the operators of a fused run in order, or for one operator.
+    pub fn new(names: Arc<[String]>) -> Self {
+        Self { names, records: 0 }
+    }
+
+    /// Covers the processing of a batch (or of a timer). Call [`Scope::next`] for each record.
+    #[inline]
+    pub fn scope(&mut self) -> Scope<'_> {
+        OPERATOR.set(0);
+        let records = self.records;
+        Scope {
+            site: self,
+            records,
+            in_record: false,
+        }
+    }
+
+    /// Adds operator and record to the user's error.
+    pub fn locate(&self, error: TaskError) -> TaskError {
+        let place = self.describe(error.operator, Some(self.records));
+        error.placed(&place)
+    }
+
+    fn describe(&self, operator: u32, record: Option<u64>) -> String {
+        let name = match (operator.checked_sub(1), self.names.len()) {
+            (Some(index), _) => self.names.get(index as usize).cloned(),
+            (None, 0) => None,
+            (None, _) => Some(self.names.join(" -> ")),
+        };
+        let record = record.map_or(String::new(), |record| format!(", record {record}"));
+        match name {
+            Some(name) => format!("operator '{name}'{record}"),
+            None => format!("exchange{record}"),
+        }
+    }
+}
+
+/// While a batch is processed.
+pub struct Scope<'a> {
+    site: &'a mut Site,
+    records: u64,
+    in_record: bool,
+}
+
+impl Scope<'_> {
+    /// The next record, counted from 1 since the start of the subtask's attempt.
+    #[inline(always)]
+    pub fn next(&mut self) {
+        self.records += 1;
+        self.in_record = true;
+    }
+
+    /// Adds operator and record to the user's error.
+    pub fn locate(&self, error: TaskError) -> TaskError {
+        let place = self
+            .site
+            .describe(error.operator, self.in_record.then_some(self.records));
+        error.placed(&place)
+    }
+}
+
+impl Drop for Scope<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.site.records = self.records;
+        if std::thread::panicking() {
+            let place = self
+                .site
+                .describe(OPERATOR.get(), self.in_record.then_some(self.records));
+            // The innermost is told first; those around it know less.
+            PLACE.with_borrow_mut(|known| known.get_or_insert(place).len());
+        }
+    }
+}
+
+/// Where the panic that was just caught on this thread happened, if it was in an operator.
+pub fn take_place() -> Option<String> {
+    OPERATOR.set(0);
+    PLACE.take()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn site(names: &[&str]) -> Site {
+        Site::new(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn the_innermost_panic_is_told_with_operator_and_record() {
+        let (mut outer, mut inner) = (site(&["Map"]), site(&["Filter", "Flat Map"]));
+        let caught = catch_unwind(AssertUnwindSafe(|| {
+            let mut around = outer.scope();
+            around.next();
+            let mut scope = inner.scope();
+            scope.next();
+            scope.next();
+            let _function = Function::enter(2);
+            panic!("boom");
+        }));
+        assert!(caught.is_err());
+        let place = take_place();
+        assert_eq!(place.as_deref(), Some("operator 'Flat Map', record 2"));
+        assert_eq!(take_place(), None);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_place_once() {
+        let mut site = site(&["Map"]);
+        let mut scope = site.scope();
+        scope.next();
+        let error = scope.locate(TaskError::user("no number"));
+        assert_eq!(error.message, "operator 'Map', record 1: no number");
+        let again = scope.locate(error.clone());
+        assert_eq!(again, error);
+    }
+}

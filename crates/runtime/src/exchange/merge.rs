@@ -1,0 +1,206 @@
+//! What the control elements of several channels mean together: the smallest watermark of those
+//! that are not idle, barriers once all have come, the end once all have ended.
+
+use std::collections::VecDeque;
+
+use flott_network::Control;
+
+/// What the head of a task is told, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A control element of all inputs together.
+    Control(Control),
+    /// The first of two inputs has ended.
+    End1,
+    /// The second of two inputs has ended.
+    End2,
+}
+
+#[derive(Debug)]
+struct Channel {
+    ended: bool,
+    /// Its barrier has come, those of others have not.
+    blocked: bool,
+    idle: bool,
+    /// Behind what was told already, since it was idle: does not count until it has caught up.
+    behind: bool,
+    watermark: i64,
+}
+
+/// The control state of all channels of a task.
+#[derive(Debug)]
+pub(super) struct Merge {
+    channels: Vec<Channel>,
+    live: usize,
+    blocked: usize,
+    barrier: u64,
+    watermark: i64,
+    idle: bool,
+}
+
+impl Merge {
+    pub(super) fn new(channels: usize) -> Self {
+        let channel = || Channel {
+            ended: false,
+            blocked: false,
+            idle: false,
+            behind: false,
+            watermark: i64::MIN,
+        };
+        Self {
+            channels: (0..channels).map(|_| channel()).collect(),
+            live: channels,
+            blocked: 0,
+            barrier: 0,
+            watermark: i64::MIN,
+            idle: false,
+        }
+    }
+
+    /// Whether a channel may deliver.
+    #[inline(always)]
+    pub(super) fn is_open(&self, channel: usize) -> bool {
+        let channel = &self.channels[channel];
+        !channel.blocked && !channel.ended
+    }
+
+    pub(super) fn has_ended(&self, channel: usize) -> bool {
+        self.channels[channel].ended
+    }
+
+    /// A control element of one channel; what it means for all is appended.
+    pub(super) fn control(&mut self, index: usize, control: Control, events: &mut VecDeque<Event>) {
+        let channel = &mut self.channels[index];
+        match control {
+            Control::Watermark(watermark) => {
+                channel.watermark = channel.watermark.max(watermark);
+                channel.idle = false;
+                channel.behind &= channel.watermark < self.watermark;
+                self.advance(events);
+            }
+            Control::Idle => {
+                channel.idle = true;
+                self.advance(events);
+            }
+            Control::Active => {
+                channel.idle = false;
+                channel.behind = channel.watermark < self.watermark;
+                self.advance(events);
+            }
+            Control::Barrier(id) => {
+                self.barrier = id;
+                channel.blocked = true;
+                self.blocked += 1;
+                self.align(events);
+            }
+            Control::End => {
+                if !std::mem::replace(&mut channel.ended, true) {
+                    self.live -= 1;
+                }
+                // A channel that ends counts as aligned, or its peers' barrier would wait for ever.
+                self.align(events);
+                self.advance(events);
+                if self.live == 0 {
+                    events.push_back(Event::Control(Control::End));
+                }
+            }
+            Control::Marker(_) | Control::KeysEnd => events.push_back(Event::Control(control)),
+        }
+    }
+
+    fn advance(&mut self, events: &mut VecDeque<Event>) {
+        let open = self.channels.iter().filter(|channel| !channel.ended);
+        let idle = self.live > 0 && open.clone().all(|channel| channel.idle);
+        let watermark = match self.live {
+            0 => Some(i64::MAX),
+            _ => open
+                .filter(|channel| !channel.idle && !channel.behind)
+                .map(|channel| channel.watermark)
+                .min(),
+        };
+        if self.idle && !idle {
+            events.push_back(Event::Control(Control::Active));
+        }
+        if let Some(watermark) = watermark
+            && watermark > self.watermark
+        {
+            self.watermark = watermark;
+            events.push_back(Event::Control(Control::Watermark(watermark)));
+        }
+        if idle && !self.idle {
+            // What is idle holds nothing back: the latest of them counts for all.
+            let latest = self.channels.iter().filter(|channel| !channel.ended);
+            let latest = latest.map(|channel| channel.watermark).max();
+            if let Some(latest) = latest.filter(|latest| *latest > self.watermark) {
+                self.watermark = latest;
+                events.push_back(Event::Control(Control::Watermark(latest)));
+            }
+            events.push_back(Event::Control(Control::Idle));
+        }
+        self.idle = idle;
+    }
+
+    fn align(&mut self, events: &mut VecDeque<Event>) {
+        if self.blocked == 0 || self.blocked < self.live {
+            return;
+        }
+        self.blocked = 0;
+        for channel in &mut self.channels {
+            channel.blocked = false;
+        }
+        events.push_back(Event::Control(Control::Barrier(self.barrier)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feed(merge: &mut Merge, channel: usize, control: Control) -> Vec<Control> {
+        let mut events = VecDeque::new();
+        merge.control(channel, control, &mut events);
+        let controls = events.into_iter().map(|event| match event {
+            Event::Control(control) => control,
+            other => panic!("{other:?}"),
+        });
+        controls.collect()
+    }
+
+    #[test]
+    fn idle_channels_hold_nobody_back() {
+        let mut merge = Merge::new(2);
+        assert_eq!(feed(&mut merge, 0, Control::Watermark(10)), []);
+        assert_eq!(feed(&mut merge, 1, Control::Idle), [Control::Watermark(10)]);
+        assert_eq!(
+            feed(&mut merge, 0, Control::Watermark(20)),
+            [Control::Watermark(20)]
+        );
+        // Back again, and behind: it must catch up before it counts.
+        assert_eq!(feed(&mut merge, 1, Control::Active), []);
+        assert_eq!(feed(&mut merge, 1, Control::Watermark(5)), []);
+        assert_eq!(
+            feed(&mut merge, 0, Control::Watermark(30)),
+            [Control::Watermark(30)]
+        );
+        assert_eq!(feed(&mut merge, 1, Control::Watermark(31)), []);
+        assert_eq!(
+            feed(&mut merge, 0, Control::Watermark(40)),
+            [Control::Watermark(31)]
+        );
+    }
+
+    #[test]
+    fn all_idle_is_told_with_the_latest_watermark() {
+        let mut merge = Merge::new(2);
+        feed(&mut merge, 0, Control::Watermark(7));
+        assert_eq!(feed(&mut merge, 0, Control::Idle), []);
+        assert_eq!(
+            feed(&mut merge, 1, Control::Idle),
+            [Control::Watermark(7), Control::Idle]
+        );
+        assert_eq!(
+            feed(&mut merge, 1, Control::Watermark(9)),
+            [Control::Active, Control::Watermark(9)]
+        );
+    }
+}

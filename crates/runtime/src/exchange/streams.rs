@@ -1,0 +1,218 @@
+//! Pipelined inputs of a task: one input of one type, or two inputs of two types.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use flott_operators::{BatchSink, TaskCounters, TaskError, TwoInputSink};
+use flott_record::Record;
+
+use super::inputs::{Channels, InputChannel, Received};
+use super::merge::{Event, Merge};
+
+/// The inputs of a task with the head of its chain: what a [`super::Gate`] drives. Rows are received
+/// only when none wait.
+pub trait InputSet: Send {
+    /// Takes the next element there is: rows wait until they are fed, what else happened is appended
+    /// to `events`. Whether there was something.
+    fn receive(&mut self, events: &mut VecDeque<Event>) -> Result<bool, TaskError>;
+    /// Whether rows wait.
+    fn has_rows(&self) -> bool;
+    /// Gives about a millisecond's worth of the waiting rows to the head.
+    fn feed(&mut self) -> Result<(), TaskError>;
+    /// Tells the head.
+    fn event(&mut self, event: Event) -> Result<(), TaskError>;
+    /// See [`BatchSink::time`].
+    fn time(&mut self, now: i64) -> Result<(), TaskError>;
+    /// See [`BatchSink::flush`].
+    fn flush(&mut self) -> Result<(), TaskError>;
+    /// See [`BatchSink::settle`].
+    fn settle(&mut self) -> Result<bool, TaskError>;
+}
+
+/// One input.
+pub struct OneInput<T> {
+    channels: Channels<T>,
+    merge: Merge,
+    next: usize,
+    head: Box<dyn BatchSink<T>>,
+}
+
+impl<T: Record> OneInput<T> {
+    /// The channels in front of `head`.
+    pub fn new(
+        channels: Vec<InputChannel<T>>,
+        head: Box<dyn BatchSink<T>>,
+        counters: Arc<TaskCounters>,
+    ) -> Self {
+        Self {
+            merge: Merge::new(channels.len()),
+            channels: Channels::new(channels, counters),
+            next: 0,
+            head,
+        }
+    }
+}
+
+/// The channel after `index`, round robin.
+fn after(index: usize, channels: usize) -> usize {
+    if index + 1 >= channels { 0 } else { index + 1 }
+}
+
+impl<T: Record> InputSet for OneInput<T> {
+    fn receive(&mut self, events: &mut VecDeque<Event>) -> Result<bool, TaskError> {
+        for _ in 0..self.channels.len() {
+            let index = self.next;
+            self.next = after(index, self.channels.len());
+            if !self.merge.is_open(index) {
+                continue;
+            }
+            match self.channels.receive(index)? {
+                Received::Nothing => (),
+                Received::Rows => return Ok(true),
+                Received::Control(control) => {
+                    self.merge.control(index, control, events);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_rows(&self) -> bool {
+        !self.channels.pieces.is_empty()
+    }
+
+    fn feed(&mut self) -> Result<(), TaskError> {
+        self.channels.pieces.feed(self.head.as_mut())?;
+        self.channels.give_back();
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), TaskError> {
+        match event {
+            Event::Control(control) => self.head.control(control),
+            Event::End1 | Event::End2 => Ok(()),
+        }
+    }
+
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        self.head.time(now)
+    }
+
+    fn flush(&mut self) -> Result<(), TaskError> {
+        self.head.flush()
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        self.head.settle()
+    }
+}
+
+/// Two inputs. Channels of the first come before those of the second.
+pub struct TwoInputs<A, B> {
+    first: Channels<A>,
+    second: Channels<B>,
+    merge: Merge,
+    next: usize,
+    told: [bool; 2],
+    head: Box<dyn TwoInputSink<A, B>>,
+}
+
+impl<A: Record, B: Record> TwoInputs<A, B> {
+    /// The channels in front of `head`.
+    pub fn new(
+        first: Vec<InputChannel<A>>,
+        second: Vec<InputChannel<B>>,
+        head: Box<dyn TwoInputSink<A, B>>,
+        counters: Arc<TaskCounters>,
+    ) -> Self {
+        Self {
+            merge: Merge::new(first.len() + second.len()),
+            first: Channels::new(first, Arc::clone(&counters)),
+            second: Channels::new(second, counters),
+            next: 0,
+            told: [false; 2],
+            head,
+        }
+    }
+
+    /// Tells, once and before the end of all, that an input has ended.
+    fn tell_ends(&mut self, events: &mut VecDeque<Event>) {
+        let first = 0..self.first.len();
+        let second = self.first.len()..self.first.len() + self.second.len();
+        for (input, channels, event) in [(0, first, Event::End1), (1, second, Event::End2)] {
+            if !self.told[input] && { channels }.all(|index| self.merge.has_ended(index)) {
+                self.told[input] = true;
+                let end = Event::Control(flott_network::Control::End);
+                let before = events.iter().position(|event| *event == end);
+                events.insert(before.unwrap_or(events.len()), event);
+            }
+        }
+    }
+}
+
+impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
+    fn receive(&mut self, events: &mut VecDeque<Event>) -> Result<bool, TaskError> {
+        let split = self.first.len();
+        let all = split + self.second.len();
+        for _ in 0..all {
+            let index = self.next;
+            self.next = after(index, all);
+            if !self.merge.is_open(index) {
+                continue;
+            }
+            let received = match index.checked_sub(split) {
+                None => self.first.receive(index)?,
+                Some(index) => self.second.receive(index)?,
+            };
+            match received {
+                Received::Nothing => (),
+                Received::Rows => return Ok(true),
+                Received::Control(control) => {
+                    self.merge.control(index, control, events);
+                    if control == flott_network::Control::End {
+                        self.tell_ends(events);
+                    }
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    fn has_rows(&self) -> bool {
+        !self.first.pieces.is_empty() || !self.second.pieces.is_empty()
+    }
+
+    fn feed(&mut self) -> Result<(), TaskError> {
+        let head = self.head.as_mut();
+        if !self.first.pieces.is_empty() {
+            self.first.pieces.feed_to(|batch| head.batch1(batch))?;
+            self.first.give_back();
+        } else {
+            self.second.pieces.feed_to(|batch| head.batch2(batch))?;
+            self.second.give_back();
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), TaskError> {
+        match event {
+            Event::Control(control) => self.head.control(control),
+            Event::End1 => self.head.end1(),
+            Event::End2 => self.head.end2(),
+        }
+    }
+
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        self.head.time(now)
+    }
+
+    fn flush(&mut self) -> Result<(), TaskError> {
+        self.head.flush()
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        self.head.settle()
+    }
+}
