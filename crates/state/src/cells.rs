@@ -1,0 +1,154 @@
+//! One value per key, with or without time to live: what value, reducing and aggregating state are.
+
+use flott_record::{Key, Record};
+
+use crate::scope::{At, Scoped};
+use crate::ttl::{Timed, Ttl};
+use crate::{KeyedTable, SubKey};
+
+/// Rows that expire, and how far the sweep through them has come.
+pub(crate) struct Expiring<K, N, R> {
+    pub(crate) rows: KeyedTable<Scoped<K, N>, R>,
+    pub(crate) ttl: Ttl,
+    cursor: usize,
+}
+
+impl<K, N, R> Expiring<K, N, R> {
+    pub(crate) fn new(ttl: Ttl) -> Self {
+        Self {
+            rows: KeyedTable::new(),
+            ttl,
+            cursor: 0,
+        }
+    }
+
+    /// The part of the clean-up that each access does.
+    pub(crate) fn sweep(&mut self, expired: impl FnMut(&mut R) -> bool) {
+        if self.ttl.sweep > 0 {
+            self.rows.sweep(&mut self.cursor, self.ttl.sweep, expired);
+        }
+    }
+}
+
+pub(crate) enum Cells<K, N, V> {
+    Plain(KeyedTable<Scoped<K, N>, V>),
+    Timed(Expiring<K, N, Timed<V>>),
+}
+
+impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
+    pub(crate) fn new(ttl: Option<Ttl>) -> Self {
+        match ttl {
+            None => Self::Plain(KeyedTable::new()),
+            Some(ttl) => Self::Timed(Expiring::new(ttl)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn read(&mut self, at: At<'_, K, N>, now: i64) -> Option<&V> {
+        match self {
+            Self::Plain(rows) => rows.get(at.hash, &at),
+            Self::Timed(timed) => timed.read(at, now).map(|row| &row.value),
+        }
+    }
+
+    /// The value, to be changed: a read and a write in one.
+    #[inline]
+    pub(crate) fn change(&mut self, at: At<'_, K, N>, now: i64) -> Option<&mut V> {
+        match self {
+            Self::Plain(rows) => rows.get_mut(at.hash, &at),
+            Self::Timed(timed) => timed.read(at, now).map(|row| {
+                row.stamp = Ttl::stamp(now);
+                &mut row.value
+            }),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write(&mut self, at: At<'_, K, N>, now: i64, value: V) {
+        match self {
+            Self::Plain(rows) => match rows.get_mut(at.hash, &at) {
+                Some(present) => *present = value,
+                None => {
+                    rows.insert_new(at.hash, at.own(), value);
+                }
+            },
+            Self::Timed(timed) => timed.write(at, now, value),
+        }
+    }
+
+    /// Removes the row, and returns its value if a reader would have seen it.
+    pub(crate) fn take(&mut self, at: At<'_, K, N>, now: i64) -> Option<V> {
+        match self {
+            Self::Plain(rows) => rows.remove(at.hash, &at),
+            Self::Timed(timed) => {
+                let mut row = timed.rows.remove(at.hash, &at)?;
+                timed.ttl.read(&mut row.stamp, now).then_some(row.value)
+            }
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Plain(rows) => rows.len(),
+            Self::Timed(timed) => timed.rows.len(),
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        match self {
+            Self::Plain(rows) => rows.clear(),
+            Self::Timed(timed) => timed.rows.clear(),
+        }
+    }
+
+    pub(crate) fn keys(&self) -> Vec<(u64, K)> {
+        match self {
+            Self::Plain(rows) => keys(rows),
+            Self::Timed(timed) => keys(&timed.rows),
+        }
+    }
+}
+
+/// All keys of a table; meant for tables without namespace, where a row's hash is its key's.
+pub(crate) fn keys<K: Clone, N, R>(rows: &KeyedTable<Scoped<K, N>, R>) -> Vec<(u64, K)> {
+    rows.iter()
+        .map(|(hash, scoped, _)| (hash, scoped.key.clone()))
+        .collect()
+}
+
+impl<K: Key, N: SubKey, V: Record> Expiring<K, N, Timed<V>> {
+    fn sweep_cells(&mut self, now: i64) {
+        let ttl = self.ttl;
+        self.sweep(|row| ttl.expired(row.stamp, now));
+    }
+
+    /// The row, if a reader sees it.
+    fn read(&mut self, at: At<'_, K, N>, now: i64) -> Option<&mut Timed<V>> {
+        self.sweep_cells(now);
+        let position = self.rows.find(at.hash, &at)?;
+        let ttl = self.ttl;
+        let seen = self
+            .rows
+            .at_mut(position)
+            .is_some_and(|row| ttl.read(&mut row.stamp, now));
+        if !seen {
+            self.rows.remove(at.hash, &at);
+            return None;
+        }
+        self.rows.at_mut(position)
+    }
+
+    fn write(&mut self, at: At<'_, K, N>, now: i64, value: V) {
+        self.sweep_cells(now);
+        let row = Timed {
+            stamp: Ttl::stamp(now),
+            value,
+        };
+        match self.rows.get_mut(at.hash, &at) {
+            Some(present) => *present = row,
+            None => {
+                self.rows.insert_new(at.hash, at.own(), row);
+            }
+        }
+    }
+}

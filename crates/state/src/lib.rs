@@ -1,0 +1,42 @@
+//! Keyed and operator state of one subtask, and its timers, on the heap.
+//!
+//! Rows live in [`KeyedTable`]s, addressed by the stable hash of their key, so that every row and
+//! timer can be told by its key group. No I/O, no clock, no threads: the operator says what time it
+//! is, and whoever makes snapshots enumerates. User code holds handles ([`ValueState`] etc.), which
+//! are small values without borrow, and opens them with the context of the call.
+#![warn(missing_docs)]
+
+mod aggregating;
+mod backend;
+mod cells;
+mod descriptor;
+mod error;
+mod list;
+mod map;
+mod operator_state;
+mod ordered_map;
+mod reducing;
+mod scope;
+mod table;
+mod timers;
+mod ttl;
+mod value;
+
+pub use aggregating::{AggregateFunction, AggregatingState};
+pub use backend::KeyedBackend;
+pub use descriptor::{
+    AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor,
+    ValueStateDescriptor,
+};
+pub use error::StateError;
+pub use list::ListState;
+pub use map::{MapIter, MapState};
+pub use operator_state::{
+    BroadcastState, OperatorBackend, OperatorListState, OperatorStateAccess, OperatorStateRead,
+};
+pub use reducing::ReducingState;
+pub use scope::{InNamespace, KeyedStateAccess, StateScope, SubKey};
+pub use table::{KeyedTable, Position};
+pub use timers::{TimeDomain, Timer, TimerQueue, Timers};
+pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
+pub use value::ValueState;

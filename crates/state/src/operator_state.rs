@@ -1,0 +1,364 @@
+//! Operator state: lists and maps of a subtask that belong to no key.
+
+use std::any::{Any, type_name};
+use std::marker::PhantomData;
+
+use flott_record::Record;
+
+use crate::ordered_map::OrderedMap;
+use crate::{ListStateDescriptor, MapStateDescriptor, StateError, StateTtlConfig, SubKey};
+
+/// How the elements of a list find subtasks again after a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Redistribution {
+    /// Each element goes to one subtask.
+    Split,
+    /// Every subtask gets all elements of all subtasks.
+    Union,
+}
+
+struct List<T> {
+    values: Vec<T>,
+    redistribution: Redistribution,
+}
+
+struct Registered {
+    name: String,
+    description: String,
+    state: Box<dyn Any + Send>,
+}
+
+/// A context that may read operator state.
+pub trait OperatorStateRead {
+    /// The state of the operator.
+    fn operator_state(&self) -> &OperatorBackend;
+}
+
+/// A context that may also change operator state. The side of a broadcast stream that must not, is
+/// an [`OperatorStateRead`] only.
+pub trait OperatorStateAccess: OperatorStateRead {
+    /// The state of the operator, to be changed.
+    fn operator_state_mut(&mut self) -> &mut OperatorBackend;
+}
+
+/// The operator state of one subtask: lists, union lists and broadcast maps, by name.
+///
+/// ```
+/// use flott_state::{ListStateDescriptor, OperatorBackend};
+///
+/// # fn main() -> Result<(), flott_state::StateError> {
+/// let mut state = OperatorBackend::new();
+/// let offsets = state.list_state(ListStateDescriptor::<u64>::new("offsets"))?;
+/// offsets.add(&mut state, 42);
+/// assert_eq!(offsets.get(&state), [42]);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Default)]
+pub struct OperatorBackend {
+    states: Vec<Registered>,
+}
+
+impl OperatorStateRead for OperatorBackend {
+    fn operator_state(&self) -> &OperatorBackend {
+        self
+    }
+}
+
+impl OperatorStateAccess for OperatorBackend {
+    fn operator_state_mut(&mut self) -> &mut OperatorBackend {
+        self
+    }
+}
+
+const FOREIGN: &str = "a handle is used with the state of the operator that registered it";
+
+impl OperatorBackend {
+    /// No states.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Registers a list whose elements are split among the subtasks after a change of parallelism,
+    /// or finds the one that is registered.
+    ///
+    /// # Errors
+    /// When the name is taken by a state of another kind or type, or the descriptor has a time to
+    /// live: operator state does not expire.
+    pub fn list_state<T: Record>(
+        &mut self,
+        descriptor: ListStateDescriptor<T>,
+    ) -> Result<OperatorListState<T>, StateError> {
+        self.any_list(descriptor, Redistribution::Split)
+    }
+
+    /// Registers a list of which every subtask gets all elements after a restore, or finds the one
+    /// that is registered.
+    ///
+    /// # Errors
+    /// As [`list_state`](Self::list_state).
+    pub fn union_list_state<T: Record>(
+        &mut self,
+        descriptor: ListStateDescriptor<T>,
+    ) -> Result<OperatorListState<T>, StateError> {
+        self.any_list(descriptor, Redistribution::Union)
+    }
+
+    fn any_list<T: Record>(
+        &mut self,
+        descriptor: ListStateDescriptor<T>,
+        redistribution: Redistribution,
+    ) -> Result<OperatorListState<T>, StateError> {
+        let ListStateDescriptor { name, ttl, .. } = descriptor;
+        let kind = match redistribution {
+            Redistribution::Split => "list",
+            Redistribution::Union => "union list",
+        };
+        let description = format!("operator {kind} of {}", type_name::<T>());
+        let list = List::<T> {
+            values: Vec::new(),
+            redistribution,
+        };
+        let same = |known: &List<T>| known.redistribution == redistribution;
+        let index = self.register(name, description, ttl, list, same)?;
+        Ok(OperatorListState {
+            index,
+            kind: PhantomData,
+        })
+    }
+
+    /// Registers a broadcast state, or finds the one that is registered. It is the operator's duty
+    /// that all subtasks make the same changes in the same order.
+    ///
+    /// # Errors
+    /// As [`list_state`](Self::list_state).
+    pub fn broadcast_state<MK: SubKey, MV: Record>(
+        &mut self,
+        descriptor: MapStateDescriptor<MK, MV>,
+    ) -> Result<BroadcastState<MK, MV>, StateError> {
+        let MapStateDescriptor { name, ttl, .. } = descriptor;
+        let types = format!("{}, {}", type_name::<MK>(), type_name::<MV>());
+        let description = format!("BroadcastState<{types}>");
+        let map = OrderedMap::<MK, MV>::default();
+        let index = self.register(name, description, ttl, map, |_| true)?;
+        Ok(BroadcastState {
+            index,
+            kind: PhantomData,
+        })
+    }
+
+    fn register<S: Any + Send>(
+        &mut self,
+        name: String,
+        description: String,
+        ttl: Option<StateTtlConfig>,
+        state: S,
+        same: impl FnOnce(&S) -> bool,
+    ) -> Result<u32, StateError> {
+        if ttl.is_some() {
+            return Err(StateError::TtlOfOperatorState { name });
+        }
+        if let Some((known, index)) = self.states.iter().zip(0..).find(|(s, _)| s.name == name) {
+            if known.state.downcast_ref::<S>().is_some_and(same) {
+                return Ok(index);
+            }
+            return Err(StateError::AlreadyRegistered {
+                name,
+                first: known.description.clone(),
+                second: description,
+            });
+        }
+        let index = u32::try_from(self.states.len()).expect("a program names fewer states");
+        self.states.push(Registered {
+            name,
+            description,
+            state: Box::new(state),
+        });
+        Ok(index)
+    }
+
+    fn get<S: Any>(&self, index: u32) -> &S {
+        self.states
+            .get(index as usize)
+            .and_then(|registered| registered.state.downcast_ref())
+            .expect(FOREIGN)
+    }
+
+    fn get_mut<S: Any>(&mut self, index: u32) -> &mut S {
+        self.states
+            .get_mut(index as usize)
+            .and_then(|registered| registered.state.downcast_mut())
+            .expect(FOREIGN)
+    }
+
+    /// Names of the registered states, in order of registration.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.states.iter().map(|state| state.name.as_str())
+    }
+}
+
+/// The handle of a list of operator state.
+pub struct OperatorListState<T> {
+    index: u32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for OperatorListState<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for OperatorListState<T> {}
+
+impl<T: Record> OperatorListState<T> {
+    fn list<C: OperatorStateAccess + ?Sized>(self, cx: &mut C) -> &mut Vec<T> {
+        &mut cx
+            .operator_state_mut()
+            .get_mut::<List<T>>(self.index)
+            .values
+    }
+
+    /// The elements, in the order of addition.
+    pub fn get<'c, C: OperatorStateRead + ?Sized>(&self, cx: &'c C) -> &'c [T] {
+        &cx.operator_state().get::<List<T>>(self.index).values
+    }
+
+    /// Appends an element.
+    pub fn add<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C, value: T) {
+        self.list(cx).push(value);
+    }
+
+    /// Appends several elements.
+    pub fn add_all<C>(&self, cx: &mut C, values: impl IntoIterator<Item = T>)
+    where
+        C: OperatorStateAccess + ?Sized,
+    {
+        self.list(cx).extend(values);
+    }
+
+    /// Replaces the elements.
+    pub fn update<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C, values: Vec<T>) {
+        *self.list(cx) = values;
+    }
+
+    /// Removes all elements.
+    pub fn clear<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C) {
+        self.list(cx).clear();
+    }
+}
+
+/// The handle of a broadcast state: a map that is the same in all subtasks. Iteration is in the
+/// order in which keys were put first.
+///
+/// ```
+/// use flott_state::{MapStateDescriptor, OperatorBackend};
+///
+/// # fn main() -> Result<(), flott_state::StateError> {
+/// let mut state = OperatorBackend::new();
+/// let rules = state.broadcast_state(MapStateDescriptor::<u32, String>::new("rules"))?;
+/// rules.put(&mut state, 2, "n > 10".to_owned());
+/// rules.put(&mut state, 1, "n < 0".to_owned());
+/// assert_eq!(rules.get(&state, &1).map(String::as_str), Some("n < 0"));
+/// let order: Vec<u32> = rules.iter(&state).map(|(id, _)| *id).collect();
+/// assert_eq!(order, [2, 1]);
+/// # Ok(())
+/// # }
+/// ```
+pub struct BroadcastState<MK, MV> {
+    index: u32,
+    kind: PhantomData<fn() -> (MK, MV)>,
+}
+
+impl<MK, MV> Clone for BroadcastState<MK, MV> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<MK, MV> Copy for BroadcastState<MK, MV> {}
+
+impl<MK: SubKey, MV: Record> BroadcastState<MK, MV> {
+    fn map<C: OperatorStateRead + ?Sized>(self, cx: &C) -> &OrderedMap<MK, MV> {
+        cx.operator_state().get(self.index)
+    }
+
+    fn map_mut<C: OperatorStateAccess + ?Sized>(self, cx: &mut C) -> &mut OrderedMap<MK, MV> {
+        cx.operator_state_mut().get_mut(self.index)
+    }
+
+    /// The value of the key.
+    pub fn get<'c, C: OperatorStateRead + ?Sized>(&self, cx: &'c C, key: &MK) -> Option<&'c MV> {
+        self.map(cx).get(key)
+    }
+
+    /// Whether the key has a value.
+    pub fn contains<C: OperatorStateRead + ?Sized>(&self, cx: &C, key: &MK) -> bool {
+        self.map(cx).get(key).is_some()
+    }
+
+    /// All entries.
+    pub fn iter<'c, C: OperatorStateRead + ?Sized>(
+        &self,
+        cx: &'c C,
+    ) -> impl Iterator<Item = (&'c MK, &'c MV)> + use<'c, C, MK, MV> {
+        self.map(cx).iter()
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty<C: OperatorStateRead + ?Sized>(&self, cx: &C) -> bool {
+        self.map(cx).is_empty()
+    }
+
+    /// Sets the value of the key.
+    pub fn put<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C, key: MK, value: MV) {
+        self.map_mut(cx).insert(key, value);
+    }
+
+    /// Removes the key, and returns its value.
+    pub fn remove<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C, key: &MK) -> Option<MV> {
+        self.map_mut(cx).remove(key)
+    }
+
+    /// Removes all entries.
+    pub fn clear<C: OperatorStateAccess + ?Sized>(&self, cx: &mut C) {
+        self.map_mut(cx).clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_name_has_one_kind_and_type() {
+        let mut state = OperatorBackend::new();
+        let list = state
+            .list_state(ListStateDescriptor::<u64>::new("a"))
+            .unwrap();
+        list.add_all(&mut state, [1, 2]);
+        let again = state
+            .list_state(ListStateDescriptor::<u64>::new("a"))
+            .unwrap();
+        assert_eq!(again.get(&state), [1, 2]);
+        let union = state.union_list_state(ListStateDescriptor::<u64>::new("a"));
+        assert!(matches!(union, Err(StateError::AlreadyRegistered { .. })));
+        let other = state.list_state(ListStateDescriptor::<u32>::new("a"));
+        assert!(matches!(other, Err(StateError::AlreadyRegistered { .. })));
+        let map = state.broadcast_state(MapStateDescriptor::<u64, u64>::new("a"));
+        assert!(matches!(map, Err(StateError::AlreadyRegistered { .. })));
+        assert_eq!(state.names().collect::<Vec<_>>(), ["a"]);
+    }
+
+    #[test]
+    fn operator_state_does_not_expire() {
+        let ttl = StateTtlConfig::new(Duration::from_secs(1));
+        let descriptor = MapStateDescriptor::<u32, u32>::new("rules").with_ttl(ttl);
+        let refused = OperatorBackend::new().broadcast_state(descriptor);
+        assert!(matches!(
+            refused.map(|_| ()),
+            Err(StateError::TtlOfOperatorState { .. })
+        ));
+    }
+}
