@@ -242,6 +242,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_queue_of_keys_does_not_grow() {
+        let mut map = OrderedMap::default();
+        for key in 0..10_000_u32 {
+            map.insert(key, ());
+            if key >= 20 {
+                assert_eq!(map.remove(&(key - 20)), Some(()));
+            }
+        }
+        assert_eq!(map.len(), 20);
+        assert!(map.entries.capacity() < 200, "{}", map.entries.capacity());
+    }
+
     proptest! {
         #[test]
         fn it_is_a_list_of_pairs_in_order_of_insertion(ops in prop::collection::vec(op(), 0..300)) {

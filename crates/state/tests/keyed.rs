@@ -254,7 +254,8 @@ impl Pair {
     fn set_key(&mut self, key: u8) {
         self.key = key;
         let name = format!("key-{key}");
-        self.state.set_current_key(stable_hash(&name), &name);
+        // Some keys share a hash.
+        self.state.set_current_key(stable_hash(&(key % 3)), &name);
     }
 
     fn step(&mut self, op: Op) {
