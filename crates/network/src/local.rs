@@ -86,6 +86,7 @@ impl<T> LocalSender<T> {
                 self.overdraft.push_front(message);
                 // Announce first, look again second: the receiver looks in the other order.
                 self.starved.store(true, Ordering::SeqCst);
+                std::sync::atomic::fence(Ordering::SeqCst);
                 if self.ring.is_full() {
                     return false;
                 }

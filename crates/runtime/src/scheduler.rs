@@ -1,11 +1,19 @@
 //! Cooperative tasklets on a few threads (ENGINE 2). A task is in one of five states kept in one
 //! atomic byte, so waking a queued task is one load.
 //!
-//! Order: a woken consumer goes to the front of its home queue (its input is still in cache), a
-//! source to the back; every sixteenth pop takes the back, so that nobody starves.
+//! What a task wakes runs next, on the same thread, so rows are in its cache; sources run when
+//! nothing else is left to do; what has waited for 5 ms goes first. A thread without work takes
+//! over what would have to wait elsewhere.
 
+mod order;
 mod queue;
+mod state;
 mod task;
+
+/// The atomics of the task state; the test of its interleavings has others.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicU8, Ordering, fence};
+}
 
 pub(crate) use task::describe_panic;
 pub use task::{Poll, TaskExit, TaskHandle, Tasklet};
@@ -21,7 +29,8 @@ use task::{TaskCell, WakeCell};
 /// Threads that poll tasks.
 pub struct Scheduler {
     queues: Arc<Queues>,
-    next_home: AtomicUsize,
+    /// Sources and other tasks are spread apart from each other: sources are where work comes from.
+    next_home: [AtomicUsize; 2],
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -42,7 +51,7 @@ impl Scheduler {
         }
         Ok(Self {
             queues,
-            next_home: AtomicUsize::new(0),
+            next_home: Default::default(),
             threads: running,
         })
     }
@@ -55,7 +64,8 @@ impl Scheduler {
         waker: &Waker,
         on_exit: Box<dyn FnOnce(TaskExit) + Send>,
     ) -> TaskHandle {
-        let home = self.next_home.fetch_add(1, Ordering::Relaxed) % self.queues.len();
+        let next = &self.next_home[usize::from(tasklet.is_source())];
+        let home = next.fetch_add(1, Ordering::Relaxed) % self.queues.len();
         let cell = Arc::new(TaskCell::new(
             tasklet,
             on_exit,

@@ -1,25 +1,30 @@
-//! Run queues with stealing, parking, and timers.
+//! The threads: each with a queue of its own, timers of its own, and a place to sleep. A thread
+//! without work takes what has waited at another one.
 
+use std::cell::Cell;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::order::{RunQueue, Why};
 use super::task::TaskCell;
 
-/// Where a task enters its queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Front,
-    Back,
-}
+/// Taking a task to another thread costs that thread the cache misses of all the task touches,
+/// and waking the thread costs more: what is about to run where it is stays there.
+const WORTH_STEALING: u64 = Duration::from_micros(50).as_nanos() as u64;
+/// After a poll that took longer than [`WORTH_STEALING`], a thread expects such polls for so many
+/// turns: meanwhile what it queues need not wait to be stolen.
+const SLOW_TURNS: u32 = 64;
 
-/// Every so many pops the back of the queue is served, so that sources are not starved.
-const FAIRNESS: u32 = 16;
+/// A thread that sleeps looks around so often: a poll that blocks, against the rules, must not hold
+/// up for ever what it woke before.
+const LOOK_AROUND: Duration = Duration::from_millis(100);
 
+/// When a task is to be woken.
 struct Timer {
-    at: Instant,
+    at: u64,
     task: Arc<TaskCell>,
 }
 
@@ -40,141 +45,250 @@ impl Ord for Timer {
     }
 }
 
-/// The queues of all threads.
-pub(super) struct Queues {
-    // Std mutexes: held for a push or a pop, never across a poll.
-    queues: Vec<Mutex<VecDeque<Arc<TaskCell>>>>,
-    parking: Mutex<BinaryHeap<Reverse<Timer>>>,
-    parked: Condvar,
-    sleepers: AtomicUsize,
-    stopped: AtomicBool,
+/// A thread of a scheduler, as the code that it runs sees it.
+#[derive(Clone, Copy)]
+struct Here {
+    /// The address of its [`Queues`]: a process may have several schedulers.
+    scheduler: usize,
+    thread: usize,
+    /// When its present turn began.
+    now: u64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+thread_local! {
+    static HERE: Cell<Option<Here>> = const { Cell::new(None) };
+}
+
+#[derive(Default)]
+struct Local {
+    ready: RunQueue<Arc<TaskCell>>,
+    timers: BinaryHeap<Reverse<Timer>>,
+    parked: bool,
+    /// Somebody has more than it can do.
+    called: bool,
+}
+
+#[derive(Default)]
+struct ThreadQueue {
+    // A std mutex: held for a push or a pop, never across a poll.
+    local: Mutex<Local>,
+    wake: Condvar,
+    /// How many tasks are ready, so that nobody locks an empty queue.
+    len: AtomicUsize,
+    /// Its polls take long.
+    slow: AtomicBool,
+}
+
+/// The queues of all threads.
+pub(super) struct Queues {
+    threads: Vec<ThreadQueue>,
+    parked: AtomicUsize,
+    stopped: AtomicBool,
+    start: Instant,
+}
+
+fn lock(thread: &ThreadQueue) -> MutexGuard<'_, Local> {
     // Nothing panics while one of these is held.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    thread.local.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Queues {
     pub(super) fn new(threads: usize) -> Self {
         Self {
-            queues: (0..threads).map(|_| Mutex::default()).collect(),
-            parking: Mutex::default(),
-            parked: Condvar::new(),
-            sleepers: AtomicUsize::new(0),
+            threads: (0..threads).map(|_| ThreadQueue::default()).collect(),
+            parked: AtomicUsize::new(0),
             stopped: AtomicBool::new(false),
+            start: Instant::now(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.queues.len()
+        self.threads.len()
     }
 
-    pub(super) fn push(&self, task: Arc<TaskCell>, place: Place) {
-        let mut queue = lock(&self.queues[task.home]);
-        match place {
-            Place::Front => queue.push_front(task),
-            Place::Back => queue.push_back(task),
+    /// The scheduler's clock: nanoseconds.
+    fn time_of(&self, instant: Instant) -> u64 {
+        let since = instant.saturating_duration_since(self.start);
+        u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn now(&self) -> u64 {
+        self.time_of(Instant::now())
+    }
+
+    /// The thread of this scheduler that calls, if one does.
+    fn here(&self) -> Option<Here> {
+        HERE.get()
+            .filter(|here| here.scheduler == std::ptr::from_ref(self).addr())
+    }
+
+    /// Queues a task: at the thread that wakes it, in whose cache its input is; from outside, at
+    /// the thread that ran it last.
+    pub(super) fn push(&self, task: Arc<TaskCell>, why: Why) {
+        let (thread, now) = match self.here() {
+            Some(here) => (&self.threads[here.thread], here.now),
+            None => (&self.threads[task.home()], self.now()),
+        };
+        let is_source = task.is_source();
+        let mut local = lock(thread);
+        local.ready.push(task, is_source, why, now);
+        thread.len.store(local.ready.len(), Ordering::Relaxed);
+        if local.parked {
+            thread.wake.notify_one();
+            return;
         }
-        drop(queue);
-        // Pairs with `park`: the sleeper is counted before it looks at the queues again.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if self.sleepers.load(Ordering::SeqCst) > 0 {
-            let _guard = lock(&self.parking);
-            self.parked.notify_one();
+        drop(local);
+        if thread.slow.load(Ordering::Relaxed) {
+            self.call_for_help();
         }
     }
 
-    /// Wakes a task at a time, unless it is woken (harmlessly) before.
+    /// Wakes a thread that sleeps, if there is one, so that it takes over what waits here.
+    fn call_for_help(&self) {
+        if self.parked.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        for thread in &self.threads {
+            let mut local = lock(thread);
+            if local.parked && !local.called {
+                local.called = true;
+                thread.wake.notify_one();
+                return;
+            }
+        }
+    }
+
+    /// Wakes a task at a time, unless it is woken (harmlessly) before. Called where it ran.
     pub(super) fn wake_at(&self, at: Instant, task: Arc<TaskCell>) {
-        let mut timers = lock(&self.parking);
-        let first = timers.peek().is_none_or(|Reverse(timer)| at < timer.at);
-        timers.push(Reverse(Timer { at, task }));
-        if first {
-            self.parked.notify_one();
-        }
+        let thread = self.here().map_or(task.home(), |here| here.thread);
+        let at = self.time_of(at);
+        let thread = &self.threads[thread];
+        lock(thread).timers.push(Reverse(Timer { at, task }));
     }
 
     pub(super) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        let mut timers = lock(&self.parking);
-        timers.clear();
-        self.parked.notify_all();
+        for thread in &self.threads {
+            let _local = lock(thread);
+            thread.wake.notify_one();
+        }
     }
 
     /// The life of a thread.
-    pub(super) fn work(&self, home: usize) {
-        let mut turn = 0;
+    pub(super) fn work(&self, thread: usize) {
+        let own = &self.threads[thread];
+        let mut slow_turns = 0_u32;
+        let mut before = self.now();
         while !self.stopped.load(Ordering::SeqCst) {
-            turn += 1;
-            if turn % FAIRNESS == 0 {
-                self.fire_timers();
+            let now = self.now();
+            if now - before > WORTH_STEALING {
+                slow_turns = SLOW_TURNS;
+                own.slow.store(true, Ordering::Relaxed);
+            } else if slow_turns > 0 {
+                slow_turns -= 1;
+                own.slow.store(slow_turns > 0, Ordering::Relaxed);
             }
-            match self.pop(home, turn % FAIRNESS == 0) {
-                Some(task) => task.run(),
-                None => self.park(),
-            }
+            HERE.set(Some(Here {
+                scheduler: std::ptr::from_ref(self).addr(),
+                thread,
+                now,
+            }));
+            let task = self.next(thread, now).or_else(|| self.steal(thread, now));
+            before = match task {
+                Some(task) => {
+                    task.run(thread);
+                    now
+                }
+                None => {
+                    self.park(own);
+                    self.now()
+                }
+            };
         }
-        for queue in &self.queues {
-            lock(queue).clear();
+        HERE.set(None);
+        let mut local = lock(own);
+        local.ready.clear();
+        local.timers.clear();
+    }
+
+    /// The next task of the thread's own.
+    fn next(&self, thread: usize, now: u64) -> Option<Arc<TaskCell>> {
+        let own = &self.threads[thread];
+        let mut local = lock(own);
+        if local
+            .timers
+            .peek()
+            .is_some_and(|Reverse(timer)| timer.at <= now)
+        {
+            drop(local);
+            self.fire_timers(own, now);
+            local = lock(own);
+        }
+        let task = local.ready.pop(now)?;
+        own.len.store(local.ready.len(), Ordering::Relaxed);
+        let too_much = local.ready.has_waited(now, WORTH_STEALING);
+        drop(local);
+        if too_much {
+            self.call_for_help();
+        }
+        Some(task)
+    }
+
+    fn fire_timers(&self, own: &ThreadQueue, now: u64) {
+        loop {
+            let mut local = lock(own);
+            if local
+                .timers
+                .peek()
+                .is_none_or(|Reverse(timer)| timer.at > now)
+            {
+                return;
+            }
+            let timer = local.timers.pop();
+            // Waking takes the lock.
+            drop(local);
+            if let Some(Reverse(timer)) = timer {
+                timer.task.wake_cell();
+            }
         }
     }
 
-    fn pop(&self, home: usize, from_back: bool) -> Option<Arc<TaskCell>> {
-        let mut own = lock(&self.queues[home]);
-        let task = if from_back {
-            own.pop_back()
-        } else {
-            own.pop_front()
-        };
-        drop(own);
-        task.or_else(|| {
-            (1..self.queues.len())
-                .find_map(|step| lock(&self.queues[(home + step) % self.queues.len()]).pop_back())
+    /// A task that another thread will not run soon.
+    fn steal(&self, thief: usize, now: u64) -> Option<Arc<TaskCell>> {
+        let count = self.threads.len();
+        (1..count).find_map(|step| {
+            let victim = &self.threads[(thief + step) % count];
+            if victim.len.load(Ordering::Relaxed) == 0 {
+                return None;
+            }
+            let slow = victim.slow.load(Ordering::Relaxed);
+            let mut local = lock(victim);
+            let waited = if slow { 0 } else { WORTH_STEALING };
+            let task = local.ready.steal(now, waited);
+            victim.len.store(local.ready.len(), Ordering::Relaxed);
+            task
         })
     }
 
-    fn any_queued(&self) -> bool {
-        self.queues.iter().any(|queue| !lock(queue).is_empty())
-    }
-
-    fn fire_timers(&self) {
-        let due = due_tasks(&mut lock(&self.parking), Instant::now());
-        for task in due {
-            task.wake_cell();
-        }
-    }
-
-    fn park(&self) {
-        let mut timers = lock(&self.parking);
-        self.sleepers.fetch_add(1, Ordering::SeqCst);
-        std::sync::atomic::fence(Ordering::SeqCst);
-        if !self.any_queued() && !self.stopped.load(Ordering::SeqCst) {
-            let wait = timers
-                .peek()
-                .map(|Reverse(timer)| timer.at.saturating_duration_since(Instant::now()))
-                .unwrap_or(Duration::from_secs(3600));
+    /// Sleeps until there is something to do, or perhaps something to take over.
+    fn park(&self, own: &ThreadQueue) {
+        let mut local = lock(own);
+        // Counted before it looks again: who stops, or calls, looks in the other order.
+        self.parked.fetch_add(1, Ordering::SeqCst);
+        if local.ready.is_empty() && !self.stopped.load(Ordering::SeqCst) {
+            let now = self.now();
+            let next = local.timers.peek();
+            let wait = next.map_or(LOOK_AROUND, |Reverse(timer)| {
+                LOOK_AROUND.min(Duration::from_nanos(timer.at.saturating_sub(now)))
+            });
             if !wait.is_zero() {
-                timers = self
-                    .parked
-                    .wait_timeout(timers, wait)
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .0;
+                local.parked = true;
+                let woken = own.wake.wait_timeout(local, wait);
+                local = woken.unwrap_or_else(PoisonError::into_inner).0;
+                local.parked = false;
+                local.called = false;
             }
         }
-        self.sleepers.fetch_sub(1, Ordering::SeqCst);
-        let due = due_tasks(&mut timers, Instant::now());
-        drop(timers);
-        for task in due {
-            task.wake_cell();
-        }
+        self.parked.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-fn due_tasks(timers: &mut BinaryHeap<Reverse<Timer>>, now: Instant) -> Vec<Arc<TaskCell>> {
-    let mut due = Vec::new();
-    while timers.peek().is_some_and(|Reverse(timer)| timer.at <= now) {
-        due.extend(timers.pop().map(|Reverse(timer)| timer.task));
-    }
-    due
 }

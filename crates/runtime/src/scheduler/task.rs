@@ -2,14 +2,16 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use flott_network::Wake;
 use flott_operators::TaskError;
 
-use super::queue::{Place, Queues};
+use super::order::Why;
+use super::queue::Queues;
+use super::state::TaskState;
 
 /// What a poll achieved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,19 +50,13 @@ pub enum TaskExit {
 
 type OnExit = Box<dyn FnOnce(TaskExit) + Send>;
 
-const IDLE: u8 = 0;
-const QUEUED: u8 = 1;
-const RUNNING: u8 = 2;
-/// Woken while running: must be polled once more.
-const RERUN: u8 = 3;
-const DONE: u8 = 4;
-
 pub(super) struct TaskCell {
-    state: AtomicU8,
+    state: TaskState,
     cancelled: AtomicBool,
     // A std mutex: only the thread that moved the state to RUNNING locks it, so it never waits.
     body: Mutex<Option<(Box<dyn Tasklet>, OnExit)>>,
-    pub(super) home: usize,
+    /// The thread that ran it last.
+    home: AtomicUsize,
     source: bool,
     queues: Arc<Queues>,
 }
@@ -73,18 +69,27 @@ impl TaskCell {
         queues: Arc<Queues>,
     ) -> Self {
         Self {
-            state: AtomicU8::new(IDLE),
+            state: TaskState::new(),
             cancelled: AtomicBool::new(false),
             source: tasklet.is_source(),
             body: Mutex::new(Some((tasklet, on_exit))),
-            home,
+            home: AtomicUsize::new(home),
             queues,
         }
     }
 
+    pub(super) fn home(&self) -> usize {
+        self.home.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_source(&self) -> bool {
+        self.source
+    }
+
     /// Polls the task once; called by a scheduler thread that popped it.
-    pub(super) fn run(self: Arc<Self>) {
-        self.state.store(RUNNING, Ordering::SeqCst);
+    pub(super) fn run(self: Arc<Self>, thread: usize) {
+        self.home.store(thread, Ordering::Relaxed);
+        self.state.begin();
         let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((tasklet, _)) = body.as_mut() else {
             return;
@@ -107,7 +112,7 @@ impl TaskCell {
             Err(exit) => {
                 let ended = body.take();
                 drop(body);
-                self.state.store(DONE, Ordering::SeqCst);
+                self.state.end();
                 if let Some((tasklet, on_exit)) = ended {
                     // User code may panic in a destructor too.
                     let _ = catch_unwind(AssertUnwindSafe(|| drop(tasklet)));
@@ -118,55 +123,24 @@ impl TaskCell {
     }
 
     fn after(self: Arc<Self>, poll: Poll) {
-        if poll == Poll::Ready {
-            self.state.store(QUEUED, Ordering::SeqCst);
-            let queues = Arc::clone(&self.queues);
-            queues.push(self, Place::Back);
-            return;
-        }
         if let Poll::PendingUntil(at) = poll {
             self.queues.wake_at(at, Arc::clone(&self));
         }
-        if self
-            .state
-            .compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst)
-            .is_err()
-        {
-            self.state.store(QUEUED, Ordering::SeqCst);
+        let queue = if poll == Poll::Ready {
+            self.state.again();
+            true
+        } else {
+            self.state.rest()
+        };
+        if queue {
             let queues = Arc::clone(&self.queues);
-            queues.push(self, Place::Back);
+            queues.push(self, Why::Again);
         }
     }
 
     pub(super) fn wake_cell(self: &Arc<Self>) {
-        loop {
-            match self.state.load(Ordering::SeqCst) {
-                QUEUED | RERUN | DONE => return,
-                RUNNING => {
-                    if self
-                        .state
-                        .compare_exchange(RUNNING, RERUN, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok()
-                    {
-                        return;
-                    }
-                }
-                _ => {
-                    if self
-                        .state
-                        .compare_exchange(IDLE, QUEUED, Ordering::SeqCst, Ordering::SeqCst)
-                        .is_ok()
-                    {
-                        let place = if self.source {
-                            Place::Back
-                        } else {
-                            Place::Front
-                        };
-                        self.queues.push(Arc::clone(self), place);
-                        return;
-                    }
-                }
-            }
+        if self.state.wake() {
+            self.queues.push(Arc::clone(self), Why::Woken);
         }
     }
 }

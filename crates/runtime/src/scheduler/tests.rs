@@ -207,3 +207,80 @@ fn a_busy_consumer_chain_does_not_starve_a_source() {
     assert_eq!(ended.recv_timeout(DEADLINE).unwrap(), TaskExit::Finished);
     spinner.cancel();
 }
+
+#[test]
+fn what_a_blocked_poll_woke_is_taken_over_by_another_thread() {
+    let scheduler = Scheduler::start(2).unwrap();
+    let waiting = Waker::default();
+    let (go, gone) = mpsc::channel();
+    let (done, ended) = mpsc::channel();
+    let exit = |done: &mpsc::Sender<TaskExit>| -> Box<dyn FnOnce(TaskExit) + Send> {
+        let done = done.clone();
+        Box::new(move |exit| done.send(exit).unwrap())
+    };
+    // Rests in its first poll, then lets the other one go on.
+    let (rested, first_poll) = mpsc::channel();
+    let mut polls = 0;
+    let consumer = Run(move || {
+        polls += 1;
+        if polls == 1 {
+            rested.send(()).unwrap();
+            return Ok(Poll::Pending);
+        }
+        go.send(()).unwrap();
+        Ok(Poll::Done)
+    });
+    scheduler.spawn(Box::new(consumer), &waiting, exit(&done));
+    first_poll.recv_timeout(DEADLINE).unwrap();
+    // Blocks until what it woke, which was queued behind it, has run.
+    let producer = Run(move || {
+        waiting.wake();
+        let woken = gone.recv_timeout(DEADLINE);
+        woken.map_err(|_| TaskError::user("nobody took it over"))?;
+        Ok(Poll::Done)
+    });
+    scheduler.spawn(Box::new(producer), &Waker::default(), exit(&done));
+    for _ in 0..2 {
+        assert_eq!(ended.recv_timeout(DEADLINE).unwrap(), TaskExit::Finished);
+    }
+}
+
+#[test]
+fn threads_share_the_work_of_one_thread_that_has_too_much() {
+    let scheduler = Scheduler::start(2).unwrap();
+    let (ran, who) = mpsc::channel();
+    let (rested, first_polls) = mpsc::channel();
+    // All are queued at the thread that polls this one.
+    let start = Waker::default();
+    let others: Vec<Waker> = (0..64).map(|_| Waker::default()).collect();
+    for waker in &others {
+        let (ran, rested) = (ran.clone(), rested.clone());
+        let mut polls = 0;
+        let task = Run(move || {
+            polls += 1;
+            if polls == 1 {
+                rested.send(()).unwrap();
+                return Ok(Poll::Pending);
+            }
+            let until = Instant::now() + Duration::from_millis(1);
+            while Instant::now() < until {}
+            ran.send(std::thread::current().id()).unwrap();
+            Ok(Poll::Done)
+        });
+        scheduler.spawn(Box::new(task), waker, Box::new(|_| ()));
+    }
+    for _ in &others {
+        first_polls.recv_timeout(DEADLINE).unwrap();
+    }
+    let all = others.clone();
+    let starter = Run(move || {
+        all.iter().for_each(Waker::wake);
+        Ok(Poll::Done)
+    });
+    scheduler.spawn(Box::new(starter), &start, Box::new(|_| ()));
+    let threads: std::collections::BTreeSet<String> = others
+        .iter()
+        .map(|_| format!("{:?}", who.recv_timeout(DEADLINE).unwrap()))
+        .collect();
+    assert_eq!(threads.len(), 2);
+}
