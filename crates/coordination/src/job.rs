@@ -8,11 +8,15 @@ mod phase;
 
 mod commit;
 mod failover;
+mod recovery;
 mod scheduling;
+mod stages;
 
 mod cause;
 mod deployment;
 mod execution;
+mod invariants;
+mod regions;
 mod slots;
 mod topology;
 mod workers;
@@ -23,6 +27,6 @@ mod testkit;
 pub use cause::FailureRecord;
 pub use core::{ExecutionView, JobCore};
 pub use message::{
-    JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, SubtaskOutput, TaskDeployment,
-    TaskInput, TaskOutput, Timer, WorkerId,
+    JobAction, JobEvent, JobSettings, PartitionShape, RestartStrategy, SlotOffer, SubtaskOutput,
+    TaskDeployment, TaskInput, TaskOutput, Timer, WorkerId,
 };

@@ -1,21 +1,55 @@
 //! From the core's words for tasks to those on the wire.
 
-use flott_coordination::job::{SubtaskOutput, TaskDeployment, WorkerId};
-use flott_model::{EdgeId, ExecutionAttemptId, VertexId};
-use flott_protocol::message::{ChannelEnd, SubtaskCommittable, TaskDescriptor, TaskGate};
+use std::collections::BTreeMap;
 
-pub(crate) fn descriptor(task: TaskDeployment) -> TaskDescriptor {
+use flott_coordination::job::{SubtaskOutput, TaskDeployment, TaskInput, TaskOutput, WorkerId};
+use flott_model::{ContainerId, EdgeId, ExecutionAttemptId, VertexId};
+use flott_protocol::message::{
+    ChannelEnd, PartitionSource, SubtaskCommittable, TaskDescriptor, TaskGate,
+};
+
+/// Where the agents of containers serve partitions.
+pub(crate) type PartitionAddresses = BTreeMap<ContainerId, String>;
+
+pub(crate) fn descriptor(task: TaskDeployment, addresses: &PartitionAddresses) -> TaskDescriptor {
     let inputs = task.inputs.into_iter();
     let outputs = task.outputs.into_iter();
     TaskDescriptor {
         attempt: task.attempt.into(),
         slot: task.slot,
-        inputs: inputs
-            .map(|input| gate(input.edge, &input.sources, input.locations))
-            .collect(),
-        outputs: outputs
-            .map(|out| gate(out.edge, &out.targets, out.locations))
-            .collect(),
+        inputs: inputs.map(|it| input_gate(it, addresses)).collect(),
+        outputs: outputs.map(output_gate).collect(),
+    }
+}
+
+fn input_gate(input: TaskInput, addresses: &PartitionAddresses) -> TaskGate {
+    let sources = input
+        .partitions
+        .into_iter()
+        .map(|(attempt, container)| PartitionSource {
+            attempt: attempt.into(),
+            // A container that is gone by now is noticed by whoever dials it.
+            address: addresses.get(&container).cloned().unwrap_or_default(),
+            container: container.0,
+        });
+    let partitions: Vec<PartitionSource> = sources.collect();
+    TaskGate {
+        blocking: !partitions.is_empty(),
+        partitions,
+        ..gate(input.edge, &input.sources, input.locations)
+    }
+}
+
+fn output_gate(output: TaskOutput) -> TaskGate {
+    let gate = gate(output.edge, &output.targets, output.locations);
+    match output.partition {
+        Some(shape) => TaskGate {
+            blocking: true,
+            consumers: shape.consumers,
+            key_groups: shape.key_groups,
+            ..gate
+        },
+        None => gate,
     }
 }
 

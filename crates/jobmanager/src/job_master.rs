@@ -15,7 +15,7 @@ use flott_protocol::message::{
 use tokio::sync::mpsc;
 
 use crate::connections::ConnectionId;
-use crate::deployment::{committable, descriptor, output};
+use crate::deployment::{PartitionAddresses, committable, descriptor, output};
 use crate::launch::WorkerLaunch;
 use crate::resource_manager::ResourceInput;
 use crate::settings::WORKER_RECONNECT_GRACE;
@@ -49,7 +49,11 @@ pub(crate) enum JobInput {
 /// What the ResourceManager has to say to a job.
 #[derive(Debug)]
 pub(crate) enum ResourceOutput {
-    Granted(Vec<SlotOffer>),
+    Granted {
+        offers: Vec<SlotOffer>,
+        /// Of the containers they are in.
+        partition_addresses: PartitionAddresses,
+    },
     Unavailable(Failure),
     ContainerLost {
         container: ContainerId,
@@ -99,6 +103,7 @@ pub(crate) async fn run(
         workers: BTreeMap::new(),
         timers: Timers::new(),
         pending: VecDeque::new(),
+        partition_addresses: PartitionAddresses::new(),
         suspended: false,
     };
     shell.start().await;
@@ -124,6 +129,7 @@ struct Shell {
     timers: Timers<JobTimer>,
     /// Events that wait for the core.
     pending: VecDeque<JobEvent>,
+    partition_addresses: PartitionAddresses,
     suspended: bool,
 }
 
@@ -170,7 +176,11 @@ impl Shell {
 
     fn on_resource(&mut self, output: ResourceOutput) {
         match output {
-            ResourceOutput::Granted(offers) => {
+            ResourceOutput::Granted {
+                offers,
+                partition_addresses,
+            } => {
+                self.partition_addresses.extend(partition_addresses);
                 for offer in &offers {
                     self.master
                         .view
@@ -184,6 +194,7 @@ impl Shell {
             ResourceOutput::ContainerLost { container, failure } => {
                 self.workers
                     .retain(|worker, _| worker.container != container);
+                self.partition_addresses.remove(&container);
                 self.pending
                     .push_back(JobEvent::ContainerLost { container, failure });
             }
@@ -304,6 +315,11 @@ impl Shell {
             state,
             failure: report.failure,
             output: report.committables.into_iter().map(output).collect(),
+            missing: report
+                .missing_partitions
+                .into_iter()
+                .map(Into::into)
+                .collect(),
         });
     }
 
@@ -368,7 +384,10 @@ impl Shell {
             }
             JobAction::StopWorker(worker) => self.stop(worker).await,
             JobAction::Deploy { worker, tasks } => {
-                let tasks = tasks.into_iter().map(descriptor).collect();
+                let tasks = tasks
+                    .into_iter()
+                    .map(|task| descriptor(task, &self.partition_addresses))
+                    .collect();
                 self.tell(&worker, worker_command::Kind::Deploy(DeployTasks { tasks }));
             }
             JobAction::CancelTasks { worker, attempts } => {
@@ -386,6 +405,9 @@ impl Shell {
                 let outputs = outputs.into_iter().map(committable).collect();
                 let commit = CommitOutputs { round, outputs };
                 self.tell(&worker, worker_command::Kind::Commit(commit));
+            }
+            JobAction::ReleasePartitions => {
+                self.ask(ResourceInput::ReleasePartitions { job }).await;
             }
             JobAction::ScheduleTimer(timer, due) => {
                 self.timers.schedule(JobTimer::Core(timer), due);

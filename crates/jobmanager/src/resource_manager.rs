@@ -43,6 +43,10 @@ pub(crate) enum ResourceInput {
         job: JobId,
         slots: Vec<SlotId>,
     },
+    /// Every agent deletes the partitions of a job that has ended.
+    ReleasePartitions {
+        job: JobId,
+    },
     StartWorker {
         container: ContainerId,
         start: Box<StartWorker>,
@@ -174,6 +178,7 @@ impl Shell {
             ResourceInput::Release { job, slots } => {
                 self.handle(ResourceEvent::Released { job, slots });
             }
+            ResourceInput::ReleasePartitions { job } => self.agents.release_partitions(job),
             ResourceInput::StartWorker { container, start } => {
                 self.start_worker(&container, *start);
             }
@@ -245,6 +250,7 @@ impl Shell {
         let _ = self
             .agents
             .tell(&container, agent_command::Kind::Registered(registered));
+        self.agents.tell_releases(&container);
         if is_new {
             self.handle(ResourceEvent::AgentRegistered {
                 container,
@@ -266,7 +272,10 @@ impl Shell {
         match message {
             // The first message of a connection only.
             agent_message::Kind::Register(_) => (),
-            agent_message::Kind::Heartbeat(memory) => self.agents.set_memory(&container, memory),
+            agent_message::Kind::Heartbeat(memory) => {
+                self.agents.set_memory(&container, memory);
+                self.agents.tell_releases(&container);
+            }
             agent_message::Kind::WorkerExited(exited) => self.worker_exited(container, exited),
         }
     }
@@ -349,7 +358,13 @@ impl Shell {
                 self.driver.release(&container);
             }
             ResourceAction::Grant { job, slots } => {
-                self.output(job, ResourceOutput::Granted(slots));
+                let containers = slots.iter().map(|offer| &offer.slot.container);
+                let partition_addresses = self.agents.partition_addresses(containers);
+                let granted = ResourceOutput::Granted {
+                    offers: slots,
+                    partition_addresses,
+                };
+                self.output(job, granted);
             }
             ResourceAction::NotifyLost {
                 job,

@@ -78,7 +78,7 @@ impl World {
                 let now = self.now;
                 self.record.of(job).statuses.push((now, status, failure));
             }
-            JobAction::ExecutionChanged { .. } => (),
+            JobAction::ReleasePartitions | JobAction::ExecutionChanged { .. } => (),
         }
     }
 

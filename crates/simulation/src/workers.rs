@@ -213,6 +213,7 @@ impl World {
             state,
             failure: None,
             output,
+            missing: Vec::new(),
         };
         self.answer(process, event);
         for output in &task.deployment.outputs {
@@ -275,6 +276,7 @@ impl World {
             state,
             failure,
             output,
+            missing: Vec::new(),
         };
         self.answer(process, event);
     }

@@ -1,6 +1,6 @@
 //! The state of a job, its one entrance for events, and what the outside may see.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flott_model::{ExecutionAttemptId, ExecutionState, Failure, JobGraph, JobStatus, SlotId};
 
@@ -8,7 +8,9 @@ use super::cause::{FailureRecord, Failures};
 use super::execution::Executions;
 use super::message::{JobAction, JobEvent, JobSettings, Timer, WorkerId};
 use super::phase::{Phase, successors};
+use super::regions::Regions;
 use super::slots::SlotPool;
+use super::stages::Stages;
 use super::topology::Topology;
 use super::workers::Workers;
 use crate::Timestamp;
@@ -23,6 +25,8 @@ pub struct JobCore {
     pub(super) slots: SlotPool,
     pub(super) workers: Workers,
     pub(super) failures: Failures,
+    /// `None` if nothing of the job waits for the end of something else.
+    pub(super) stages: Option<Stages>,
     /// Number of the newest slot request.
     pub(super) request: u64,
     /// Number of the newest round of cancellation.
@@ -55,12 +59,17 @@ impl JobCore {
     /// A job that was accepted and not started. The graph must be validated.
     pub fn new(settings: JobSettings, graph: &JobGraph) -> Self {
         let topology = Topology::new(graph);
+        let stages = topology.is_staged().then(|| Stages {
+            regions: Regions::new(&topology),
+            slot_request: None,
+        });
         Self {
             phase: Phase::Created,
             executions: Executions::new(settings.epoch, &topology),
             slots: SlotPool::new(topology.slots()),
             workers: Workers::new(settings.epoch),
             failures: Failures::default(),
+            stages,
             request: 0,
             stop_round: 0,
             restarts: 0,
@@ -93,8 +102,9 @@ impl JobCore {
                 state,
                 failure,
                 output,
+                missing,
             } => {
-                self.task_changed(attempt, state, failure, output);
+                self.task_changed(attempt, state, failure, output, &missing);
             }
             JobEvent::Committed { round, failure } => self.committed(round, failure),
             JobEvent::CancelRequested => self.cancel(),
@@ -176,6 +186,11 @@ impl JobCore {
     ) {
         self.executions
             .advance(self.now, attempt, state, failure.clone());
+        if let Phase::Recovering(recovery) = &mut self.phase
+            && state.is_terminal()
+        {
+            recovery.ended(attempt);
+        }
         let worker = self
             .executions
             .get(attempt)
@@ -194,6 +209,9 @@ impl JobCore {
         for worker in self.workers.drain() {
             self.act(JobAction::StopWorker(worker));
         }
+        if self.stages.is_some() {
+            self.act(JobAction::ReleasePartitions);
+        }
         // The requirement first: what is released must not be granted to this job again.
         self.act(JobAction::RequireSlots(0));
         let slots = self.slots.drain();
@@ -201,69 +219,5 @@ impl JobCore {
             self.act(JobAction::ReleaseSlots(slots));
         }
         self.enter(Phase::Ended(status), failure);
-    }
-
-    fn check_invariants(&self) {
-        let live = self
-            .executions
-            .iter()
-            .filter(|execution| execution.is_live())
-            .count();
-        assert_eq!(
-            live,
-            self.executions.live(),
-            "live executions are counted right"
-        );
-        let mut places: BTreeSet<(&SlotId, u32)> = BTreeSet::new();
-        for execution in self
-            .executions
-            .iter()
-            .filter(|execution| execution.is_live())
-        {
-            let Some((worker, slot)) = &execution.place else {
-                continue;
-            };
-            assert!(
-                self.workers.address(worker).is_some(),
-                "tasks live on registered workers"
-            );
-            assert!(self.slots.holds(slot), "tasks live in held slots");
-            assert_eq!(
-                worker.container, slot.container,
-                "a task's slot is its worker's"
-            );
-            let vertex = execution.attempt.vertex.0;
-            assert!(
-                places.insert((slot, vertex)),
-                "subtasks of a vertex never share a slot"
-            );
-        }
-        match &self.phase {
-            Phase::Created => assert_eq!(self.request, 0, "nothing happened yet"),
-            Phase::WaitingForSlots { .. } => {
-                assert!(!self.slots.is_complete(), "complete slots are used at once");
-            }
-            Phase::StartingWorkers => {
-                let containers = self.slots.containers();
-                let registered = |container| self.workers.registered_in(container).is_some();
-                assert!(
-                    self.slots.is_complete(),
-                    "workers are started when all slots came"
-                );
-                assert!(
-                    !containers.iter().all(registered),
-                    "registered workers are used at once"
-                );
-            }
-            Phase::Executing => assert!(live > 0, "the last end of a task has a consequence"),
-            Phase::Committing(_) => assert!(self.executions.all_finished(), "ends come first"),
-            Phase::Stopping { .. } => assert!(live > 0, "the last end of a task is noticed"),
-            Phase::Pausing { .. } => assert_eq!(live, 0, "tasks stop before a pause"),
-            Phase::Ended(_) => {
-                assert_eq!(live, 0, "no task outlives its job");
-                assert!(self.workers.is_empty(), "no worker outlives its job");
-                assert_eq!(self.slots.held(), 0, "no slot outlives its job");
-            }
-        }
     }
 }

@@ -1,19 +1,19 @@
-//! Connects the subtasks: who runs where, and which channels lead to whom.
+//! Connects the subtasks: who runs where, which channels lead to whom, which partitions are read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use flott_model::{ExecutionAttemptId, SlotId, VertexId};
+use flott_model::{ContainerId, ExecutionAttemptId, SlotId, VertexId};
 
 use super::execution::Executions;
-use super::message::{TaskDeployment, TaskInput, TaskOutput, WorkerId};
+use super::message::{PartitionShape, TaskDeployment, TaskInput, TaskOutput, WorkerId};
 use super::slots::SlotPool;
-use super::topology::Topology;
+use super::topology::{Edge, Subtask, Topology};
 use super::workers::Workers;
 
-/// Where each subtask will run.
+/// Where each of the subtasks that are deployed together will run.
 pub(super) struct Plan {
-    places: Vec<Vec<Place>>,
+    places: BTreeMap<Subtask, Place>,
 }
 
 pub(super) struct Place {
@@ -24,75 +24,67 @@ pub(super) struct Place {
 }
 
 impl Plan {
-    /// Places every subtask. Every container with slots must have a registered worker.
+    /// Places subtasks. Their slots' containers must have registered workers.
     pub(super) fn new(
         topology: &Topology,
         executions: &Executions,
         slots: &SlotPool,
         workers: &Workers,
+        subtasks: impl Iterator<Item = Subtask>,
     ) -> Self {
-        let place = |vertex: VertexId, subtask: u32| {
+        let place = |(vertex, subtask): Subtask| {
             let slot = slots.at(topology.position(vertex, subtask)).clone();
             let (worker, data_address) = workers
                 .registered_in(&slot.container)
-                .expect("tasks are deployed when every worker is registered");
-            Place {
+                .expect("tasks are deployed when their workers are registered");
+            let place = Place {
                 attempt: executions.of(vertex, subtask).attempt,
                 worker: worker.clone(),
                 data_address: data_address.to_owned(),
                 slot,
-            }
+            };
+            ((vertex, subtask), place)
         };
-        let places = topology
-            .vertices()
-            .map(|(vertex, parallelism)| {
-                (0..parallelism)
-                    .map(|subtask| place(vertex, subtask))
-                    .collect()
-            })
-            .collect();
-        Self { places }
+        Self {
+            places: subtasks.map(place).collect(),
+        }
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().flatten()
+        self.places.values()
     }
 
     /// What each worker is told.
     pub(super) fn deployments(
         &self,
         topology: &Topology,
+        executions: &Executions,
     ) -> BTreeMap<WorkerId, Vec<TaskDeployment>> {
         let mut deployments: BTreeMap<WorkerId, Vec<TaskDeployment>> = BTreeMap::new();
         for place in self.places() {
             deployments
                 .entry(place.worker.clone())
                 .or_default()
-                .push(self.deployment(topology, place));
+                .push(self.deployment(topology, executions, place));
         }
         deployments
     }
 
-    fn deployment(&self, topology: &Topology, place: &Place) -> TaskDeployment {
+    fn deployment(
+        &self,
+        topology: &Topology,
+        executions: &Executions,
+        place: &Place,
+    ) -> TaskDeployment {
         let ExecutionAttemptId {
             vertex, subtask, ..
         } = place.attempt;
-        let inputs = topology.inputs(vertex).map(|edge| {
-            let (sources, locations) = self.ends(edge.source, edge.sources_of(subtask));
-            TaskInput {
-                edge: edge.id,
-                sources,
-                locations,
-            }
-        });
-        let outputs = topology.outputs(vertex).map(|edge| {
-            let (targets, locations) = self.ends(edge.target, edge.targets_of(subtask));
-            TaskOutput {
-                edge: edge.id,
-                targets,
-                locations,
-            }
-        });
+        let inputs = topology
+            .inputs(vertex)
+            .map(|edge| self.input(executions, edge, subtask));
+        let outputs = topology
+            .outputs(vertex)
+            .map(|edge| self.output(edge, subtask));
         TaskDeployment {
             attempt: place.attempt,
             slot: place.slot.index,
@@ -101,15 +93,49 @@ impl Plan {
         }
     }
 
+    fn input(&self, executions: &Executions, edge: &Edge, subtask: u32) -> TaskInput {
+        let reached = edge.sources_of(subtask);
+        let (sources, locations, partitions) = if edge.blocking {
+            let partitions = reached.map(|source| partition(executions, (edge.source, source)));
+            (Vec::new(), Vec::new(), partitions.collect())
+        } else {
+            let (sources, locations) = self.ends(edge.source, reached);
+            (sources, locations, Vec::new())
+        };
+        TaskInput {
+            edge: edge.id,
+            sources,
+            locations,
+            partitions,
+        }
+    }
+
+    fn output(&self, edge: &Edge, subtask: u32) -> TaskOutput {
+        let partition = edge.blocking.then(|| PartitionShape {
+            consumers: edge.targets(),
+            key_groups: edge.key_groups,
+        });
+        let (targets, locations) = if edge.blocking {
+            (Vec::new(), Vec::new())
+        } else {
+            self.ends(edge.target, edge.targets_of(subtask))
+        };
+        TaskOutput {
+            edge: edge.id,
+            targets,
+            locations,
+            partition,
+        }
+    }
+
     fn ends(
         &self,
         vertex: VertexId,
         subtasks: Range<u32>,
     ) -> (Vec<ExecutionAttemptId>, Vec<(WorkerId, String)>) {
-        let range = subtasks.start as usize..subtasks.end as usize;
-        self.places[vertex.0 as usize][range]
-            .iter()
-            .map(|place| {
+        subtasks
+            .map(|subtask| {
+                let place = &self.places[&(vertex, subtask)];
                 (
                     place.attempt,
                     (place.worker.clone(), place.data_address.clone()),
@@ -117,6 +143,18 @@ impl Plan {
             })
             .unzip()
     }
+}
+
+/// Who wrote the partition of a finished subtask, and who keeps it.
+fn partition(
+    executions: &Executions,
+    (vertex, subtask): Subtask,
+) -> (ExecutionAttemptId, ContainerId) {
+    let execution = executions.of(vertex, subtask);
+    let worker = execution
+        .worker()
+        .expect("readers are deployed when their producers have finished");
+    (execution.attempt, worker.container.clone())
 }
 
 #[cfg(test)]

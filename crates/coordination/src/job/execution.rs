@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flott_model::{Epoch, ExecutionAttemptId, ExecutionState, Failure, SlotId, VertexId};
 
 use super::message::{SubtaskOutput, WorkerId};
-use super::topology::Topology;
+use super::topology::{Subtask, Topology};
 use crate::Timestamp;
 
 /// One attempt to run one subtask.
@@ -172,6 +172,20 @@ impl Executions {
         self.iter()
             .flat_map(|execution| execution.output.iter().cloned())
             .collect()
+    }
+
+    /// Replaces the ended execution of a subtask by a fresh attempt.
+    pub(super) fn renew_one(&mut self, now: Timestamp, (vertex, subtask): Subtask) {
+        let execution = &mut self.vertices[vertex.0 as usize][subtask as usize];
+        assert!(
+            !execution.is_live(),
+            "a subtask has at most one live attempt"
+        );
+        self.live += 1;
+        self.finished -= usize::from(execution.state == ExecutionState::Finished);
+        let mut attempt = execution.attempt;
+        attempt.attempt += 1;
+        *execution = Execution::new(attempt, ExecutionState::Created, now);
     }
 
     /// Replaces each ended execution by a fresh attempt. What never began keeps its number.

@@ -8,14 +8,25 @@ use flott_model::{
 
 use super::cause::{FailureRecord, Weight};
 use super::core::JobCore;
+use super::execution::Execution;
 use super::message::{JobAction, RestartStrategy, Timer, WorkerId};
 use super::phase::{Phase, Then};
+use super::stages::Stages;
 use crate::Timestamp;
 
 impl JobCore {
-    pub(super) fn task_failed(&mut self, attempt: ExecutionAttemptId, failure: Failure) {
+    pub(super) fn task_failed(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        failure: Failure,
+        missing: &[ExecutionAttemptId],
+    ) {
         let failure = self.locate(attempt, failure);
         self.advance(attempt, ExecutionState::Failed, Some(failure.clone()));
+        if self.running_stages().is_some() {
+            self.region_task_failed(attempt, failure, missing);
+            return;
+        }
         let weight = Weight::of_task(&failure);
         self.fail(failure, weight);
     }
@@ -29,7 +40,7 @@ impl JobCore {
             // Before it registered nothing of the job ran in it but main().
             failure.message = format!("main() failed on the worker: {}", failure.message);
         }
-        self.process_lost(worker, failure);
+        self.process_lost(worker, &[], failure);
     }
 
     pub(super) fn container_lost(&mut self, container: &ContainerId, failure: Failure) {
@@ -39,15 +50,23 @@ impl JobCore {
         let failure = self.locate_in(container, failure);
         let worker = self.workers.in_container(container).cloned();
         self.slots.lose(container);
+        let mut lost = Vec::new();
+        if let Some(Stages { regions, .. }) = &mut self.stages {
+            lost = regions.lose_container(&self.topology, &self.executions, container);
+        }
         if let Some(worker) = worker {
-            self.process_lost(&worker, failure);
+            self.process_lost(&worker, &lost, failure);
+        } else if self.running_stages().is_some() {
+            self.region_process_lost(&[], &lost, false, failure);
         } else if matches!(self.phase, Phase::Committing(_)) {
             self.continue_commit();
         }
     }
 
-    /// A process is gone, with whatever ran in it.
-    fn process_lost(&mut self, worker: &WorkerId, failure: Failure) {
+    /// A process is gone, with whatever ran in it; perhaps with its container and what these attempts
+    /// wrote there.
+    fn process_lost(&mut self, worker: &WorkerId, lost: &[ExecutionAttemptId], failure: Failure) {
+        let awaited = self.is_awaited(&worker.container);
         self.workers.remove(worker);
         // Only the connection may be lost while the process lives: nothing of it may count now.
         self.act(JobAction::StopWorker(worker.clone()));
@@ -55,6 +74,10 @@ impl JobCore {
         for attempt in &tasks {
             let of_task = self.locate(*attempt, failure.clone());
             self.advance(*attempt, ExecutionState::Failed, Some(of_task));
+        }
+        if self.running_stages().is_some() {
+            self.region_process_lost(&tasks, lost, awaited, failure);
+            return;
         }
         match self.phase {
             Phase::Committing(_) => self.commit_process_lost(worker, failure),
@@ -69,6 +92,7 @@ impl JobCore {
             Phase::Created
             | Phase::StartingWorkers
             | Phase::Executing
+            | Phase::Recovering(_)
             | Phase::Stopping { .. }
             | Phase::Ended(_) => {
                 let weight = Weight::of_process(&failure);
@@ -102,7 +126,12 @@ impl JobCore {
                 self.failures.refine(failure, weight);
                 self.stopped_if_idle();
             }
-            Phase::Created | Phase::Committing(_) | Phase::Pausing { .. } | Phase::Ended(_) => (),
+            // A recovery takes its failures itself.
+            Phase::Created
+            | Phase::Recovering(_)
+            | Phase::Committing(_)
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => (),
         }
     }
 
@@ -117,6 +146,10 @@ impl JobCore {
                 self.enter(Phase::Stopping { then, round }, cause);
                 self.stopped_if_idle();
             }
+            Phase::Recovering(_) => {
+                self.failures.refine(failure, weight);
+                self.stop(then);
+            }
             Phase::Created
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
@@ -130,7 +163,7 @@ impl JobCore {
         }
     }
 
-    fn record(&mut self, failure: Failure, weight: Weight) {
+    pub(super) fn record(&mut self, failure: Failure, weight: Weight) {
         let record = FailureRecord {
             timestamp: self.now,
             failure,
@@ -140,7 +173,7 @@ impl JobCore {
     }
 
     /// What the class of a failure and the restart strategy say.
-    fn verdict(&self, failure: &Failure) -> Then {
+    pub(super) fn verdict(&self, failure: &Failure) -> Then {
         if failure.class() == FailureClass::Fatal {
             return Then::Fail { remark: None };
         }
@@ -188,6 +221,7 @@ impl JobCore {
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
             | Phase::Executing
+            | Phase::Recovering(_)
             | Phase::Pausing { .. } => self.stop(Then::Cancel),
             // What is partly committed must be committed whole.
             Phase::Committing(_)
@@ -199,7 +233,7 @@ impl JobCore {
     }
 
     /// Asks every task to stop; what was not deployed stops at once.
-    fn stop(&mut self, then: Then) {
+    pub(super) fn stop(&mut self, then: Then) {
         self.stop_round += 1;
         let round = self.stop_round;
         let cause = match then {
@@ -213,28 +247,42 @@ impl JobCore {
             .filter(|execution| execution.is_live())
             .map(|execution| (execution.attempt, execution.worker().cloned()))
             .collect();
-        let mut asked: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        let mut deployed = Vec::new();
         for (attempt, worker) in live {
             match worker {
                 None => self.advance(attempt, ExecutionState::Canceled, None),
-                Some(worker) => {
-                    self.advance(attempt, ExecutionState::Canceling, None);
-                    asked.entry(worker).or_default().push(attempt);
-                }
+                Some(worker) => deployed.push((attempt, worker)),
             }
         }
-        if !asked.is_empty() {
-            let due = self.now.saturating_add(self.settings.cancellation_timeout);
-            self.act(JobAction::ScheduleTimer(Timer::Cancellation(round), due));
+        self.cancel_tasks(deployed, round);
+        self.stopped_if_idle();
+    }
+
+    /// Asks deployed tasks to stop, unless they were asked before, and limits the wait for them.
+    pub(super) fn cancel_tasks(&mut self, tasks: Vec<(ExecutionAttemptId, WorkerId)>, round: u64) {
+        let due = self.now.saturating_add(self.settings.cancellation_timeout);
+        let timer = JobAction::ScheduleTimer(Timer::Cancellation(round), due);
+        let any = !tasks.is_empty();
+        let mut asked: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> = BTreeMap::new();
+        for (attempt, worker) in tasks {
+            let stops = |it: &Execution| it.state == ExecutionState::Canceling;
+            if self.executions.get(attempt).is_some_and(stops) {
+                continue;
+            }
+            self.advance(attempt, ExecutionState::Canceling, None);
+            asked.entry(worker).or_default().push(attempt);
+        }
+        if any {
+            self.act(timer);
         }
         for (worker, attempts) in asked {
             self.act(JobAction::CancelTasks { worker, attempts });
         }
-        self.stopped_if_idle();
     }
 
     pub(super) fn cancellation_expired(&mut self, expired: u64) {
         if !matches!(self.phase, Phase::Stopping { round, .. } if round == expired) {
+            self.recovery_cancellation_expired(expired);
             return;
         }
         let live = self
@@ -247,20 +295,23 @@ impl JobCore {
             .collect();
         deaf.sort();
         deaf.dedup();
-        let message = format!(
-            "the task did not stop within {:?} after it was cancelled (task.cancellation.timeout)",
-            self.settings.cancellation_timeout
-        );
         for worker in deaf {
             for attempt in self.executions.live_on(&worker) {
-                let failure = Failure::new(FailureClass::Transient, message.clone());
-                let failure = self.locate(attempt, failure);
+                let failure = self.locate(attempt, self.deaf());
                 self.advance(attempt, ExecutionState::Failed, Some(failure));
             }
             self.workers.remove(&worker);
             self.act(JobAction::StopWorker(worker));
         }
         self.stopped_if_idle();
+    }
+
+    pub(super) fn deaf(&self) -> Failure {
+        let message = format!(
+            "the task did not stop within {:?} after it was cancelled (task.cancellation.timeout)",
+            self.settings.cancellation_timeout
+        );
+        Failure::new(FailureClass::Transient, message)
     }
 
     /// Goes on when the last task has stopped.
@@ -291,6 +342,8 @@ impl JobCore {
     pub(super) fn restart_due(&mut self, due: u64) {
         if matches!(self.phase, Phase::Pausing { restart } if restart == due) {
             self.schedule();
+        } else {
+            self.recovered_if_stopped();
         }
     }
 
@@ -303,7 +356,7 @@ impl JobCore {
     }
 
     /// Adds what the reporter of a task's failure left out.
-    fn locate(&self, attempt: ExecutionAttemptId, mut failure: Failure) -> Failure {
+    pub(super) fn locate(&self, attempt: ExecutionAttemptId, mut failure: Failure) -> Failure {
         if failure.task.is_empty() {
             failure.task = self.topology.task_name(attempt.vertex, attempt.subtask);
         }

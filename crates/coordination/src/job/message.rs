@@ -113,6 +113,8 @@ pub enum JobEvent {
         failure: Option<Failure>,
         /// What its sinks want committed when the job is done, if FINISHED.
         output: Vec<SubtaskOutput>,
+        /// The producers whose partitions it could not get, if it FAILED for that.
+        missing: Vec<ExecutionAttemptId>,
     },
     /// A worker committed the outputs it was asked to commit (in round `round`).
     Committed {
@@ -181,6 +183,8 @@ pub enum JobAction {
         /// What.
         outputs: Vec<SubtaskOutput>,
     },
+    /// Have all agents delete the job's partitions; said once, at the end of a job that wrote any.
+    ReleasePartitions,
     /// Deliver [`JobEvent::TimerFired`] at that time.
     ScheduleTimer(Timer, Timestamp),
     /// The job's status changed; if by a failure, the failure.
@@ -211,24 +215,38 @@ pub struct TaskDeployment {
     pub outputs: Vec<TaskOutput>,
 }
 
-/// The channels of one incoming edge.
+/// The channels of one incoming edge, or the partitions that its rows are read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskInput {
     /// The edge.
     pub edge: EdgeId,
-    /// The producing attempts connected to this subtask, in order of their subtask index.
+    /// Pipelined: the producing attempts connected to this subtask, in order of their subtask index.
     pub sources: Vec<ExecutionAttemptId>,
     /// Where each runs (same order): the worker and its data address.
     pub locations: Vec<(WorkerId, String)>,
+    /// Blocking: the finished attempts connected to this subtask, in order of their subtask index,
+    /// and the container whose agent keeps what each wrote.
+    pub partitions: Vec<(ExecutionAttemptId, ContainerId)>,
 }
 
-/// The channels of one outgoing edge.
+/// The channels of one outgoing edge, or the partition that its rows are written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskOutput {
     /// The edge.
     pub edge: EdgeId,
-    /// The consuming attempts connected to this subtask, in order of their subtask index.
+    /// Pipelined: the consuming attempts connected to this subtask, in order of their subtask index.
     pub targets: Vec<ExecutionAttemptId>,
     /// Where each runs (same order): the worker and its data address.
     pub locations: Vec<(WorkerId, String)>,
+    /// Blocking: what the partition is written for.
+    pub partition: Option<PartitionShape>,
+}
+
+/// What a partition is written for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionShape {
+    /// Parallelism of the consuming vertex.
+    pub consumers: u32,
+    /// Its key groups.
+    pub key_groups: u32,
 }

@@ -3,6 +3,7 @@
 use flott_model::JobStatus;
 
 use super::commit::Commit;
+use super::recovery::Recovery;
 use crate::Timestamp;
 
 /// The phase of a job. What belongs to one phase only is kept in it.
@@ -17,8 +18,10 @@ pub(super) enum Phase {
     },
     /// All slots are here; not every worker is.
     StartingWorkers,
-    /// Every subtask was deployed.
+    /// Every subtask was deployed; of a staged job, those that need not wait for others.
     Executing,
+    /// Some regions of a staged job run again; the others go on.
+    Recovering(Recovery),
     /// Every subtask finished; their outputs are being committed.
     Committing(Commit),
     /// Tasks are asked to stop.
@@ -61,7 +64,7 @@ impl Phase {
                 Then::Fail { .. } => JobStatus::Failing,
                 Then::Cancel => JobStatus::Cancelling,
             },
-            Self::Pausing { .. } => JobStatus::Restarting,
+            Self::Recovering(_) | Self::Pausing { .. } => JobStatus::Restarting,
             Self::Ended(status) => *status,
         }
     }

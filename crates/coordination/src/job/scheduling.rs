@@ -4,10 +4,10 @@ use flott_model::{ContainerId, ExecutionAttemptId, ExecutionState, Failure, Fail
 
 use super::cause::Weight;
 use super::core::JobCore;
-use super::deployment::Plan;
 use super::execution::may_follow;
 use super::message::{JobAction, SlotOffer, SubtaskOutput, Timer, WorkerId};
 use super::phase::{Phase, Then};
+use super::stages::Stages;
 use super::workers::Registration;
 
 impl JobCore {
@@ -27,14 +27,11 @@ impl JobCore {
             None,
         );
         self.executions.renew(self.now);
-        let attempts: Vec<ExecutionAttemptId> = self
-            .executions
-            .iter()
-            .map(|execution| execution.attempt)
-            .collect();
-        for attempt in attempts {
-            self.advance(attempt, ExecutionState::Scheduled, None);
+        if let Some(Stages { regions, .. }) = &mut self.stages {
+            regions.all_renewed();
         }
+        self.rescan_regions();
+        self.schedule_ready();
         self.act(JobAction::RequireSlots(self.topology.slots()));
         if self.slots.is_complete() {
             self.start_workers();
@@ -63,10 +60,10 @@ impl JobCore {
         match self.phase {
             Phase::WaitingForSlots { .. } if self.slots.is_complete() => self.start_workers(),
             Phase::Committing(_) => self.continue_commit(),
+            Phase::Executing | Phase::Recovering(_) => self.deploy_ready(),
             Phase::Created
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
-            | Phase::Executing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
             | Phase::Ended(_) => (),
@@ -81,10 +78,10 @@ impl JobCore {
                 ..
             } => !self.slots.is_complete(),
             Phase::Committing(_) => self.slots.held() == 0,
+            Phase::Executing | Phase::Recovering(_) => self.region_lacks_slots(None),
             // Nothing is needed now; a restart asks again and gets the same answer.
             Phase::Created
             | Phase::StartingWorkers
-            | Phase::Executing
             | Phase::Stopping {
                 then: Then::Fail { .. } | Then::Cancel,
                 ..
@@ -100,9 +97,9 @@ impl JobCore {
         let waiting = match &self.phase {
             Phase::WaitingForSlots { request: current } => *current == request,
             Phase::Committing(_) => request == self.request && self.slots.held() == 0,
+            Phase::Executing | Phase::Recovering(_) => self.region_lacks_slots(Some(request)),
             Phase::Created
             | Phase::StartingWorkers
-            | Phase::Executing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
             | Phase::Ended(_) => false,
@@ -149,9 +146,9 @@ impl JobCore {
             Registration::First => match self.phase {
                 Phase::StartingWorkers => self.deploy_if_ready(),
                 Phase::Committing(_) => self.continue_commit(),
+                Phase::Executing | Phase::Recovering(_) => self.deploy_ready(),
                 Phase::Created
                 | Phase::WaitingForSlots { .. }
-                | Phase::Executing
                 | Phase::Stopping { .. }
                 | Phase::Pausing { .. }
                 | Phase::Ended(_) => (),
@@ -178,15 +175,12 @@ impl JobCore {
         {
             return;
         }
-        let plan = Plan::new(&self.topology, &self.executions, &self.slots, &self.workers);
         self.enter(Phase::Executing, None);
-        for place in plan.places() {
-            self.executions
-                .place(place.attempt, place.worker.clone(), place.slot.clone());
-            self.advance(place.attempt, ExecutionState::Deploying, None);
-        }
-        for (worker, tasks) in plan.deployments(&self.topology) {
-            self.act(JobAction::Deploy { worker, tasks });
+        if self.stages.is_some() {
+            self.deploy_ready();
+        } else {
+            let everything = self.topology.subtasks().collect();
+            self.deploy(everything);
         }
     }
 
@@ -197,6 +191,7 @@ impl JobCore {
         state: ExecutionState,
         failure: Option<Failure>,
         output: Vec<SubtaskOutput>,
+        missing: &[ExecutionAttemptId],
     ) {
         use ExecutionState as S;
         let Some(execution) = self.executions.get(attempt) else {
@@ -215,10 +210,11 @@ impl JobCore {
             S::Canceled if from == S::Canceling => {
                 self.advance(attempt, state, None);
                 self.stopped_if_idle();
+                self.recovered_if_stopped();
             }
             // Nobody asked for it, so nothing else would ever follow.
-            S::Canceled => self.task_failed(attempt, canceled_unasked()),
-            S::Failed => self.task_failed(attempt, failure.unwrap_or_else(no_reason)),
+            S::Canceled => self.task_failed(attempt, canceled_unasked(), &[]),
+            S::Failed => self.task_failed(attempt, failure.unwrap_or_else(no_reason), missing),
             S::Created
             | S::Scheduled
             | S::Deploying
@@ -235,6 +231,7 @@ impl JobCore {
             self.begin_commit();
         } else {
             self.stopped_if_idle();
+            self.region_task_finished(attempt);
         }
     }
 }

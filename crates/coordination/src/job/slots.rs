@@ -80,12 +80,9 @@ impl SlotPool {
         std::mem::take(&mut self.held).into_keys().collect()
     }
 
-    /// Fills the positions that have no slot (any more) with slots that have no position.
+    /// Fills the positions that have no slot (any more) with slots that have no position, as far as
+    /// they go.
     pub(super) fn assign(&mut self) {
-        assert!(
-            self.held.len() >= self.positions.len(),
-            "positions are assigned when all slots came"
-        );
         for position in &mut self.positions {
             if position
                 .as_ref()
@@ -106,11 +103,16 @@ impl SlotPool {
         }
     }
 
-    /// The slot at a position.
+    /// The slot at a position that was filled.
     pub(super) fn at(&self, position: usize) -> &SlotId {
-        self.positions[position]
-            .as_ref()
+        self.assigned(position)
             .expect("tasks are placed after positions were assigned")
+    }
+
+    /// The slot at a position, if it was filled and is still held.
+    pub(super) fn assigned(&self, position: usize) -> Option<&SlotId> {
+        let slot = self.positions[position].as_ref();
+        slot.filter(|slot| self.holds(slot))
     }
 
     /// The containers with slots of the job.

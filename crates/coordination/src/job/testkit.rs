@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use flott_model::{
-    ContainerId, Epoch, ExecutionAttemptId, ExecutionState, Failure, FailureClass, Incarnation,
-    JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, VertexId,
+    ContainerId, Epoch, Exchange, ExecutionAttemptId, ExecutionState, Failure, FailureClass,
+    Incarnation, JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, VertexId,
 };
 
 use super::JobCore;
@@ -37,6 +37,13 @@ pub(super) fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
         target,
         ship: ship.into(),
         ..JobEdge::default()
+    }
+}
+
+pub(super) fn blocking(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
+    JobEdge {
+        exchange: Exchange::Blocking.into(),
+        ..edge(source, target, ship)
     }
 }
 
@@ -150,6 +157,51 @@ impl Script {
         script
     }
 
+    /// Three stages, `read` (2) => `count` (2) => `write` (1), on the workers a#0 and b#1; the first
+    /// one runs.
+    pub(super) fn staged(strategy: RestartStrategy) -> Self {
+        let edges = [
+            blocking(0, 1, ShipStrategy::Hash),
+            blocking(1, 2, ShipStrategy::Global),
+        ];
+        let vertices = [("read", 2), ("count", 2), ("write", 1)];
+        let mut script = Self::new(&graph(&vertices, &edges), strategy);
+        script.send(JobEvent::Started);
+        script.grant("a@h1:0 b@h2:0");
+        script.register("a#0");
+        script.register("b#1");
+        script
+    }
+
+    /// The same, with the second stage running.
+    pub(super) fn second_stage(strategy: RestartStrategy) -> Self {
+        let mut script = Self::staged(strategy);
+        script.tasks("v0_0_0 v0_1_0", ExecutionState::Finished);
+        script
+    }
+
+    /// The same, with the third stage running.
+    pub(super) fn third_stage(strategy: RestartStrategy) -> Self {
+        let mut script = Self::second_stage(strategy);
+        script.tasks("v1_0_0 v1_1_0", ExecutionState::Finished);
+        script
+    }
+
+    /// Reports the same state of several tasks.
+    pub(super) fn tasks(&mut self, names: &str, state: ExecutionState) -> Vec<String> {
+        let names = names.split_whitespace();
+        names.flat_map(|name| self.task(name, state)).collect()
+    }
+
+    /// The state of every subtask's present attempt.
+    pub(super) fn states(&self) -> String {
+        let executions = self.core.executions();
+        let states: Vec<String> = executions
+            .map(|it| format!("{} {}", short_attempt(&it.attempt), it.state))
+            .collect();
+        states.join(", ")
+    }
+
     pub(super) fn send(&mut self, event: JobEvent) -> Vec<String> {
         let now = Duration::from_secs(self.seconds);
         self.core.handle(now, event).iter().map(describe).collect()
@@ -204,6 +256,18 @@ impl Script {
             state,
             failure,
             output,
+            missing: Vec::new(),
+        })
+    }
+
+    /// A task could not get what these attempts wrote.
+    pub(super) fn miss(&mut self, text: &str, producers: &[&str]) -> Vec<String> {
+        self.send(JobEvent::TaskStateChanged {
+            attempt: attempt(text),
+            state: ExecutionState::Failed,
+            failure: Some(transient("partitions are gone")),
+            output: Vec::new(),
+            missing: producers.iter().map(|text| attempt(text)).collect(),
         })
     }
 
@@ -280,6 +344,7 @@ fn describe(action: &JobAction) -> String {
                 .collect();
             format!("commit {} round {round} {bytes:?}", short(worker))
         }
+        JobAction::ReleasePartitions => "release partitions".to_owned(),
         JobAction::ScheduleTimer(timer, due) => {
             let name = match timer {
                 Timer::SlotRequest(request) => format!("slots {request}"),

@@ -5,6 +5,9 @@ use std::ops::Range;
 
 use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
 
+/// A vertex and the index of one of its subtasks.
+pub(super) type Subtask = (VertexId, u32);
+
 /// The shape of a validated job graph.
 #[derive(Debug)]
 pub(super) struct Topology {
@@ -27,6 +30,10 @@ pub(super) struct Edge {
     pub(super) id: EdgeId,
     pub(super) source: VertexId,
     pub(super) target: VertexId,
+    /// Its rows go through partitions: the target starts when the source has finished.
+    pub(super) blocking: bool,
+    /// Key groups of the target.
+    pub(super) key_groups: u32,
     ship: ShipStrategy,
     sources: u32,
     targets: u32,
@@ -66,6 +73,8 @@ impl Topology {
                 id: EdgeId(id),
                 source: VertexId(edge.source),
                 target: VertexId(edge.target),
+                blocking: edge.is_blocking(),
+                key_groups: graph.vertices[edge.target as usize].max_parallelism,
                 ship: edge.ship(),
                 sources: parallelism(edge.source),
                 targets: parallelism(edge.target),
@@ -81,6 +90,28 @@ impl Topology {
     /// How many slots the whole job needs: per slot sharing group, its widest vertex.
     pub(super) fn slots(&self) -> u32 {
         self.slots
+    }
+
+    /// Whether the job runs stage by stage.
+    pub(super) fn is_staged(&self) -> bool {
+        self.edges.iter().any(|edge| edge.blocking)
+    }
+
+    /// Every subtask, by vertex and index.
+    pub(super) fn subtasks(&self) -> impl Iterator<Item = Subtask> {
+        self.vertices().flat_map(|(vertex, parallelism)| {
+            (0..parallelism).map(move |subtask| (vertex, subtask))
+        })
+    }
+
+    /// The blocking edges that enter a vertex.
+    pub(super) fn blocking_inputs(&self, vertex: VertexId) -> impl Iterator<Item = &Edge> {
+        self.inputs(vertex).filter(|edge| edge.blocking)
+    }
+
+    /// The blocking edges that leave a vertex.
+    pub(super) fn blocking_outputs(&self, vertex: VertexId) -> impl Iterator<Item = &Edge> {
+        self.outputs(vertex).filter(|edge| edge.blocking)
     }
 
     /// Every vertex with its parallelism.
@@ -115,6 +146,16 @@ impl Topology {
 }
 
 impl Edge {
+    /// How many subtasks the source has.
+    pub(super) fn sources(&self) -> u32 {
+        self.sources
+    }
+
+    /// How many subtasks the target has.
+    pub(super) fn targets(&self) -> u32 {
+        self.targets
+    }
+
     /// The source subtasks that feed this target subtask.
     pub(super) fn sources_of(&self, target: u32) -> Range<u32> {
         match self.ship {

@@ -1,15 +1,18 @@
 //! The connections of the task executors: what they offer, use, and can be told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use flott_coordination::Timestamp;
 use flott_coordination::resource::ResourceCore;
-use flott_model::ContainerId;
-use flott_protocol::message::{AgentCommand, MemoryUse, RegisterAgent, StopAgent, agent_command};
+use flott_model::{ContainerId, JobId};
+use flott_protocol::message::{
+    AgentCommand, MemoryUse, RegisterAgent, ReleasePartitions, StopAgent, agent_command,
+};
 use tokio::sync::mpsc;
 
 use crate::connections::ConnectionId;
+use crate::deployment::PartitionAddresses;
 use crate::snapshot::ExecutorSnapshot;
 
 /// A registered task executor.
@@ -21,6 +24,8 @@ pub(super) struct Agent {
     register: RegisterAgent,
     memory: MemoryUse,
     last_heard: Timestamp,
+    /// Jobs that have ended and whose partitions it was not told to delete yet.
+    releases: VecDeque<JobId>,
 }
 
 impl Agent {
@@ -37,6 +42,7 @@ impl Agent {
             register,
             memory,
             last_heard: now,
+            releases: VecDeque::new(),
         }
     }
 }
@@ -47,8 +53,52 @@ pub(super) struct Agents(BTreeMap<ContainerId, Agent>);
 
 impl Agents {
     /// Adds an agent, or replaces its connection; whether it is new.
-    pub(super) fn insert(&mut self, container: &ContainerId, agent: Agent) -> bool {
-        self.0.insert(container.clone(), agent).is_none()
+    pub(super) fn insert(&mut self, container: &ContainerId, mut agent: Agent) -> bool {
+        let before = self.0.remove(container);
+        let is_new = before.is_none();
+        agent.releases = before.map(|before| before.releases).unwrap_or_default();
+        self.0.insert(container.clone(), agent);
+        is_new
+    }
+
+    /// Has every agent delete the partitions of a job; those that cannot be told now are told later.
+    pub(super) fn release_partitions(&mut self, job: JobId) {
+        let containers: Vec<ContainerId> = self.0.keys().cloned().collect();
+        for container in containers {
+            if let Some(agent) = self.0.get_mut(&container) {
+                agent.releases.push_back(job);
+            }
+            self.tell_releases(&container);
+        }
+    }
+
+    /// Tells an agent what it was not told yet.
+    pub(super) fn tell_releases(&mut self, container: &ContainerId) {
+        let next = |agents: &Self| agents.0.get(container)?.releases.front().copied();
+        while let Some(job) = next(self) {
+            let release = ReleasePartitions {
+                job: job.to_string(),
+            };
+            let kind = agent_command::Kind::ReleasePartitions(release);
+            if self.tell(container, kind).is_err() {
+                return; // With its next connection or heartbeat.
+            }
+            if let Some(agent) = self.0.get_mut(container) {
+                agent.releases.pop_front();
+            }
+        }
+    }
+
+    /// Where the agents of these containers serve partitions.
+    pub(super) fn partition_addresses<'a>(
+        &self,
+        containers: impl Iterator<Item = &'a ContainerId>,
+    ) -> PartitionAddresses {
+        let address = |container: &ContainerId| {
+            let agent = self.0.get(container)?;
+            Some((container.clone(), agent.register.partition_address.clone()))
+        };
+        containers.filter_map(address).collect()
     }
 
     pub(super) fn remove(&mut self, container: &ContainerId) {

@@ -38,6 +38,7 @@ fn deploy(graph: &JobGraph) -> Vec<(WorkerId, TaskDeployment)> {
             | JobAction::StopWorker(_)
             | JobAction::CancelTasks { .. }
             | JobAction::Commit { .. }
+            | JobAction::ReleasePartitions
             | JobAction::ScheduleTimer(..)
             | JobAction::StatusChanged(..)
             | JobAction::ExecutionChanged { .. } => (),
