@@ -36,7 +36,7 @@ pub use operator_state::{
 };
 pub use reducing::ReducingState;
 pub use scope::{InNamespace, KeyedStateAccess, StateScope, SubKey};
-pub use table::{KeyedTable, Position};
+pub use table::{IntoRows, KeyedTable, Position};
 pub use timers::{TimeDomain, Timer, TimerQueue, Timers};
 pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
 pub use value::ValueState;

@@ -2,7 +2,7 @@
 //! segments can take its place without its users noticing.
 
 use hashbrown::Equivalent;
-use hashbrown::hash_table::{Entry, HashTable};
+use hashbrown::hash_table::{self, Entry, HashTable};
 
 /// Tables below this many rows keep their memory when rows go.
 const SMALL: usize = 1024;
@@ -262,6 +262,34 @@ impl<K, V> KeyedTable<K, V> {
         if capacity > SMALL && self.rows.len() < capacity / 8 {
             self.rows.shrink_to(capacity / 4, spread_of);
         }
+    }
+}
+
+/// The rows of a table, taken out one by one: hash, key, value.
+pub struct IntoRows<K, V>(hash_table::IntoIter<Row<K, V>>);
+
+impl<K, V> Iterator for IntoRows<K, V> {
+    type Item = (u64, K, V);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|row| (row.hash, row.key, row.value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<K, V> ExactSizeIterator for IntoRows<K, V> {}
+
+impl<K, V> IntoIterator for KeyedTable<K, V> {
+    type Item = (u64, K, V);
+    type IntoIter = IntoRows<K, V>;
+
+    /// Takes all rows out, to stop in the middle and go on later.
+    fn into_iter(self) -> IntoRows<K, V> {
+        IntoRows(self.rows.into_iter())
     }
 }
 
