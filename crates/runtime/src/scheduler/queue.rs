@@ -79,6 +79,17 @@ struct ThreadQueue {
     slow: AtomicBool,
 }
 
+impl ThreadQueue {
+    /// How long a task must have waited here before another thread should take it.
+    fn worth_stealing(&self) -> u64 {
+        if self.slow.load(Ordering::Relaxed) {
+            0
+        } else {
+            WORTH_STEALING
+        }
+    }
+}
+
 /// The queues of all threads.
 pub(super) struct Queues {
     threads: Vec<ThreadQueue>,
@@ -138,7 +149,8 @@ impl Queues {
             return;
         }
         drop(local);
-        if thread.slow.load(Ordering::Relaxed) {
+        // A task that has had its turn is queued when the turn ends: the thread is free for it.
+        if why == Why::Woken && thread.slow.load(Ordering::Relaxed) {
             self.call_for_help();
         }
     }
@@ -226,7 +238,7 @@ impl Queues {
         }
         let task = local.ready.pop(now)?;
         own.len.store(local.ready.len(), Ordering::Relaxed);
-        let too_much = local.ready.has_waited(now, WORTH_STEALING);
+        let too_much = local.ready.has_waited(now, own.worth_stealing());
         drop(local);
         if too_much {
             self.call_for_help();
@@ -261,10 +273,8 @@ impl Queues {
             if victim.len.load(Ordering::Relaxed) == 0 {
                 return None;
             }
-            let slow = victim.slow.load(Ordering::Relaxed);
             let mut local = lock(victim);
-            let waited = if slow { 0 } else { WORTH_STEALING };
-            let task = local.ready.steal(now, waited);
+            let task = local.ready.steal(now, victim.worth_stealing());
             victim.len.store(local.ready.len(), Ordering::Relaxed);
             task
         })
