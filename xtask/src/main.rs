@@ -10,6 +10,7 @@ mod tidy;
 mod verify;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -31,7 +32,7 @@ enum Chore {
     Tidy,
     /// Build what an administrator unpacks, in target/dist
     Dist,
-    /// Measure the distribution in target/dist
+    /// Measure: the distribution in target/dist, or the data plane
     #[command(subcommand)]
     Bench(Benchmark),
 }
@@ -44,6 +45,18 @@ enum Benchmark {
         #[arg(long, default_value_t = 5)]
         runs: u32,
     },
+    /// What an event costs in processor time, job by job, beside loops by hand and a thread for each task
+    Micro {
+        /// Only the rows whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+        /// How often each side of a row is measured; the best run is printed
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+        /// Writes the figures as JSON to this file, instead of below the table
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -53,6 +66,9 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy::tidy(),
         Chore::Dist => dist::dist(),
         Chore::Bench(Benchmark::Startup { runs }) => verify::bench_startup(runs),
+        Chore::Bench(Benchmark::Micro { only, runs, json }) => {
+            verify::bench_micro(only.as_deref(), runs, json.as_deref())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

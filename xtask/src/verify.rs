@@ -1,5 +1,6 @@
 //! Chores that are a few calls of cargo: the gate, the repairs that need no thought, the benchmarks.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use anyhow::Result;
@@ -9,6 +10,7 @@ use crate::workspace::{cargo, run};
 
 /// What needs a Hadoop; `scripts/test.sh` runs it.
 const INTEGRATION: &str = "flott-integration-tests";
+const BENCHMARKS: &str = "flott-benchmarks";
 
 pub(crate) fn verify() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
@@ -67,4 +69,18 @@ pub(crate) fn bench_startup(runs: u32) -> Result<()> {
         "--",
         &runs.to_string(),
     ]))
+}
+
+/// The program is a user's: it needs the SDK, which this one must not know.
+pub(crate) fn bench_micro(only: Option<&str>, runs: u32, json: Option<&Path>) -> Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", BENCHMARKS, "--"]);
+    command.args(["--runs", &runs.to_string()]);
+    if let Some(only) = only {
+        command.args(["--only", only]);
+    }
+    if let Some(json) = json {
+        command.arg("--json").arg(json);
+    }
+    run(&mut command)
 }

@@ -59,13 +59,18 @@ const CONTROL_PLANE: &[&str] = &[
 const NEVER: [(&str, &[&str]); 1] = [("flott-jobmanager", &["flott-operators"])];
 
 /// Packages beside the layers. Examples see what a user sees; the integration tests see the outside of our programs, and
-/// the libraries that talk to Hadoop, which they try on the real daemons.
-const BESIDE: [(&str, &[&str]); 3] = [
+/// the libraries that talk to Hadoop, which they try on the real daemons. The benchmarks measure jobs, and the scheduler
+/// by itself.
+const BESIDE: [(&str, &[&str]); 4] = [
     (
         "flott-integration-tests",
         &["flott-hadoop", "flott-filesystem"],
     ),
     ("flott-test-jobs", &["flott"]),
+    (
+        "flott-benchmarks",
+        &["flott", "flott-network", "flott-operators", "flott-runtime"],
+    ),
     ("xtask", &[]),
 ];
 const EXAMPLE: &[&str] = &["flott"];
