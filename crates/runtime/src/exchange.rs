@@ -1,6 +1,7 @@
 //! The ends of an exchange inside a task: typed ports over local rings or remote byte channels, the
 //! writers that spread rows over them, and the gate that merges them again.
 
+mod blocking;
 mod gate;
 mod inputs;
 mod merge;
@@ -8,6 +9,7 @@ mod port;
 mod streams;
 mod writer;
 
+pub use blocking::{MissingPartitions, PartitionInput, PartitionLayout, PartitionOutput};
 pub use gate::Gate;
 pub use inputs::InputChannel;
 pub use merge::Event;
@@ -31,6 +33,8 @@ pub enum OutputHalf {
     Local(AnyBox),
     /// Bytes to another process.
     Remote(RemoteSender),
+    /// Bytes to disk, for all targets: the only half of its edge.
+    Partition(Box<PartitionOutput>),
 }
 
 /// The receiving half of a channel, as the worker made it.
@@ -39,6 +43,8 @@ pub enum InputHalf {
     Local(AnyBox),
     /// Bytes from another process.
     Remote(RemoteReceiver),
+    /// Bytes from disk, of all sources: the only half of its edge.
+    Partition(Box<PartitionInput>),
 }
 
 /// Takes a typed thing out of its box.

@@ -2,6 +2,7 @@
 
 mod channels;
 mod commit;
+mod partitions;
 mod tasks;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -141,6 +141,12 @@ impl PartitionWriter {
         self.failed.get_or_insert(error);
     }
 
+    /// Whether its memory is full: who can stop in the middle should.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.held >= self.region_bytes || self.failed.is_some()
+    }
+
     /// Whether there is room for more rows. After `false` the task is woken when there may be.
     /// The error is final.
     pub fn settle(&mut self) -> Result<bool, PartitionError> {
@@ -167,13 +173,13 @@ impl PartitionWriter {
     pub fn bytes_written(&self) -> u64 {
         match &*self.disk.state() {
             DiskState::Idle(file) => file.data_bytes(),
-            DiskState::Finished(bytes) | DiskState::Busy(bytes) => *bytes,
-            DiskState::Failed(_) => 0,
+            DiskState::Busy(bytes) | DiskState::Finished(bytes) => *bytes,
+            DiskState::Failed(_, bytes) => *bytes,
         }
     }
 
     fn check(&mut self) -> Result<(), PartitionError> {
-        if let DiskState::Failed(error) = &*self.disk.state() {
+        if let DiskState::Failed(error, _) = &*self.disk.state() {
             return Err(error.clone());
         }
         self.failed.clone().map_or(Ok(()), Err)
@@ -218,7 +224,7 @@ enum DiskState {
     /// A blocking thread writes a region; so many bytes were written before.
     Busy(u64),
     Finished(u64),
-    Failed(PartitionError),
+    Failed(PartitionError, u64),
 }
 
 struct Disk {
@@ -250,9 +256,12 @@ impl Disk {
         let report = Report {
             state: Arc::clone(&self.state),
             task: self.task.clone(),
-            result: DiskState::Failed(PartitionError::ShutDown {
-                file: self.name.clone(),
-            }),
+            result: DiskState::Failed(
+                PartitionError::ShutDown {
+                    file: self.name.clone(),
+                },
+                file.data_bytes(),
+            ),
         };
         self.io.spawn_blocking(move || {
             let written = write(&mut file, &region, last);
@@ -261,7 +270,7 @@ impl Disk {
             report.end(match written {
                 Ok(()) if last => DiskState::Finished(file.data_bytes()),
                 Ok(()) => DiskState::Idle(file),
-                Err(error) => DiskState::Failed(error),
+                Err(error) => DiskState::Failed(error, file.data_bytes()),
             });
         });
     }

@@ -8,7 +8,8 @@ use flott_network::{
 use flott_operators::{TaskCounters, TaskError};
 use flott_record::{Record, codec};
 
-use super::{InputHalf, unbox};
+use super::blocking::PartitionEvent;
+use super::{InputHalf, PartitionInput, unbox};
 use crate::pieces::Pieces;
 
 /// One incoming channel.
@@ -17,6 +18,8 @@ pub enum InputChannel<T> {
     Local(LocalReceiver<T>),
     /// From a task of another process.
     Remote(RemoteReceiver),
+    /// From the partitions of a blocking edge.
+    Partition(Box<PartitionInput>),
 }
 
 impl<T: 'static> InputChannel<T> {
@@ -25,6 +28,7 @@ impl<T: 'static> InputChannel<T> {
         match half {
             InputHalf::Local(boxed) => Self::Local(unbox(boxed)),
             InputHalf::Remote(receiver) => Self::Remote(receiver),
+            InputHalf::Partition(input) => Self::Partition(input),
         }
     }
 }
@@ -65,6 +69,14 @@ impl<T: Record> Channels<T> {
         self.channels.len()
     }
 
+    /// For each channel, whether it gives one range of keys after the other.
+    pub(super) fn keyed(&self) -> impl Iterator<Item = bool> {
+        self.channels.iter().map(|channel| match channel {
+            InputChannel::Partition(input) => input.is_keyed(),
+            InputChannel::Local(_) | InputChannel::Remote(_) => false,
+        })
+    }
+
     /// The next element of one channel. The pieces must be empty.
     #[inline]
     pub(super) fn receive(&mut self, index: usize) -> Result<Received, TaskError> {
@@ -91,6 +103,17 @@ impl<T: Record> Channels<T> {
                     TaskCounters::add(&self.counters.records_in, batch.len() as u64);
                     TaskCounters::add(&self.counters.bytes_in, frame.payload.len() as u64);
                     receiver.recycle(frame.payload);
+                    Ok(Received::Rows)
+                }
+            },
+            InputChannel::Partition(input) => match input.receive()? {
+                None => Ok(Received::Nothing),
+                Some(PartitionEvent::Control(control)) => Ok(Received::Control(control)),
+                Some(PartitionEvent::Rows(frame)) => {
+                    let batch = self.pieces.batch();
+                    decode(&frame, batch)?;
+                    TaskCounters::add(&self.counters.records_in, batch.len() as u64);
+                    TaskCounters::add(&self.counters.bytes_in, frame.payload.len() as u64);
                     Ok(Received::Rows)
                 }
             },

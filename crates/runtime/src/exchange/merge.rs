@@ -1,5 +1,6 @@
 //! What the control elements of several channels mean together: the smallest watermark of those
-//! that are not idle, barriers once all have come, the end once all have ended.
+//! that are not idle, barriers once all have come, the end once all have ended. In BATCH also: the
+//! end of a range of keys once all channels with keys are through with it.
 
 use std::collections::VecDeque;
 
@@ -22,6 +23,12 @@ struct Channel {
     /// Its barrier has come, those of others have not.
     blocked: bool,
     idle: bool,
+    /// BATCH: gives one range of keys after the other.
+    keyed: bool,
+    /// It gave all of the current range.
+    range_over: bool,
+    /// Because of that, or because what has no keys comes first: nothing is taken from it.
+    waits: bool,
     /// Behind what was told already, since it was idle: does not count until it has caught up.
     behind: bool,
     watermark: i64,
@@ -39,11 +46,26 @@ pub(super) struct Merge {
 }
 
 impl Merge {
-    pub(super) fn new(channels: usize) -> Self {
+    /// One channel per item, which says whether it gives one range of keys after the other. If some
+    /// do, the others are read whole before: what they bring (a broadcast) is for all ranges.
+    pub(super) fn with_keys(keyed: impl Iterator<Item = bool>) -> Self {
+        let keyed: Vec<bool> = keyed.collect();
+        let mut merge = Self::new(keyed.len());
+        for (channel, keyed) in merge.channels.iter_mut().zip(keyed) {
+            channel.keyed = keyed;
+        }
+        merge.hold_keys();
+        merge
+    }
+
+    fn new(channels: usize) -> Self {
         let channel = || Channel {
             ended: false,
             blocked: false,
             idle: false,
+            keyed: false,
+            range_over: false,
+            waits: false,
             behind: false,
             watermark: i64::MIN,
         };
@@ -61,7 +83,7 @@ impl Merge {
     #[inline(always)]
     pub(super) fn is_open(&self, channel: usize) -> bool {
         let channel = &self.channels[channel];
-        !channel.blocked && !channel.ended
+        !channel.blocked && !channel.ended && !channel.waits
     }
 
     pub(super) fn has_ended(&self, channel: usize) -> bool {
@@ -99,13 +121,43 @@ impl Merge {
                 }
                 // A channel that ends counts as aligned, or its peers' barrier would wait for ever.
                 self.align(events);
+                self.end_range(events);
+                self.hold_keys();
                 self.advance(events);
                 if self.live == 0 {
                     events.push_back(Event::Control(Control::End));
                 }
             }
-            Control::Marker(_) | Control::KeysEnd => events.push_back(Event::Control(control)),
+            Control::KeysEnd => {
+                channel.range_over = channel.keyed;
+                channel.waits |= channel.keyed;
+                self.end_range(events);
+            }
+            Control::Marker(_) => events.push_back(Event::Control(control)),
         }
+    }
+
+    /// Channels with keys wait until those without have ended.
+    fn hold_keys(&mut self) {
+        let mut others = self.channels.iter().filter(|channel| !channel.keyed);
+        let hold = others.any(|channel| !channel.ended);
+        for channel in self.channels.iter_mut().filter(|channel| channel.keyed) {
+            channel.waits = hold || channel.range_over;
+        }
+    }
+
+    /// A range of keys ends when all channels with keys are through with it.
+    fn end_range(&mut self, events: &mut VecDeque<Event>) {
+        let mut keyed = self.channels.iter().filter(|channel| channel.keyed);
+        let over = keyed.clone().any(|channel| channel.range_over);
+        if !over || !keyed.all(|channel| channel.range_over || channel.ended) {
+            return;
+        }
+        for channel in &mut self.channels {
+            channel.range_over = false;
+        }
+        self.hold_keys();
+        events.push_back(Event::Control(Control::KeysEnd));
     }
 
     fn advance(&mut self, events: &mut VecDeque<Event>) {
@@ -187,6 +239,42 @@ mod tests {
             feed(&mut merge, 0, Control::Watermark(40)),
             [Control::Watermark(31)]
         );
+    }
+
+    fn open(merge: &Merge) -> Vec<bool> {
+        let channels = 0..merge.channels.len();
+        channels.map(|channel| merge.is_open(channel)).collect()
+    }
+
+    #[test]
+    fn ranges_of_keys_are_read_in_lockstep() {
+        let mut merge = Merge::with_keys([true, true].into_iter());
+        assert_eq!(feed(&mut merge, 0, Control::KeysEnd), []);
+        assert_eq!(open(&merge), [false, true]);
+        assert_eq!(feed(&mut merge, 1, Control::KeysEnd), [Control::KeysEnd]);
+        assert_eq!(open(&merge), [true, true]);
+        assert_eq!(feed(&mut merge, 1, Control::KeysEnd), []);
+        // Nothing follows a channel's end: it is through with every range.
+        assert_eq!(feed(&mut merge, 0, Control::End), [Control::KeysEnd]);
+        assert_eq!(open(&merge), [false, true]);
+        assert_eq!(
+            feed(&mut merge, 1, Control::End),
+            [Control::Watermark(i64::MAX), Control::End]
+        );
+    }
+
+    #[test]
+    fn what_has_no_keys_is_read_first() {
+        let mut merge = Merge::with_keys([false, true, false].into_iter());
+        assert_eq!(open(&merge), [true, false, true]);
+        // Not said by such channels; if it is, it means nothing.
+        assert_eq!(feed(&mut merge, 2, Control::KeysEnd), []);
+        assert_eq!(feed(&mut merge, 2, Control::End), []);
+        assert_eq!(open(&merge), [true, false, false]);
+        assert_eq!(feed(&mut merge, 0, Control::End), []);
+        assert_eq!(open(&merge), [false, true, false]);
+        assert_eq!(feed(&mut merge, 1, Control::KeysEnd), [Control::KeysEnd]);
+        assert_eq!(open(&merge), [false, true, false]);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! One target of an exchange: an open batch on its way to a local ring, or an open frame of
-//! encoded rows on its way to another process.
+//! One target of an exchange: an open batch on its way to a local ring, an open frame of encoded
+//! rows on its way to another process, or a part of a partition on disk.
 
 use flott_network::{
     Batch, Control, DataFrame, LocalSender, Message, NO_TIMESTAMP, RemoteSender, batch_rows,
@@ -7,7 +7,7 @@ use flott_network::{
 use flott_operators::TaskError;
 use flott_record::{Record, codec};
 
-use super::{OutputHalf, unbox};
+use super::{OutputHalf, PartitionOutput, unbox};
 
 /// Bytes of a full frame.
 const FRAME_BYTES: usize = 32 * 1024;
@@ -34,11 +34,18 @@ pub enum OutputPort<T> {
         /// Whether each is preceded by its event time.
         timed: bool,
     },
+    /// Part of the partition.
+    Partition {
+        /// The first of its sub-partitions.
+        sub_partition: u32,
+    },
 }
 
 /// All targets of an exchange, as one subtask of the source sees them.
 pub struct Ports<T> {
     ports: Vec<OutputPort<T>>,
+    /// What ports of a blocking edge are parts of.
+    partition: Option<Box<PartitionOutput>>,
     /// Rows of a full local batch.
     capacity: usize,
     failed: Option<TaskError>,
@@ -51,27 +58,36 @@ impl<T: Record> Ports<T> {
     /// The ports for these halves.
     pub fn new(halves: Vec<OutputHalf>) -> Self {
         let capacity = batch_capacity::<T>(halves.len());
-        let ports = halves
-            .into_iter()
-            .map(|half| match half {
+        let mut ports = Vec::with_capacity(halves.len());
+        let mut partition = None;
+        for half in halves {
+            match half {
                 OutputHalf::Local(boxed) => {
                     let mut sender: LocalSender<T> = unbox(boxed);
                     let open = sender.buffer(capacity);
-                    OutputPort::Local { sender, open }
+                    ports.push(OutputPort::Local { sender, open });
                 }
                 OutputHalf::Remote(mut sender) => {
                     let open = sender.buffer();
-                    OutputPort::Remote {
+                    ports.push(OutputPort::Remote {
                         sender,
                         open,
                         rows: 0,
                         timed: false,
-                    }
+                    });
                 }
-            })
-            .collect();
+                OutputHalf::Partition(output) => {
+                    let parts = output.ports().iter();
+                    ports.extend(parts.map(|part| OutputPort::Partition {
+                        sub_partition: *part,
+                    }));
+                    partition = Some(output);
+                }
+            }
+        }
         Self {
             ports,
+            partition,
             capacity,
             failed: None,
             full: false,
@@ -114,6 +130,24 @@ impl<T: Record> Ports<T> {
                 }
             }
             OutputPort::Remote { .. } => self.encode(port, row, timestamp),
+            OutputPort::Partition { sub_partition } => {
+                let sub_partition = *sub_partition;
+                self.store(sub_partition, &row, timestamp, hash);
+            }
+        }
+    }
+
+    #[inline]
+    fn store(&mut self, sub_partition: u32, row: &T, timestamp: i64, hash: Option<u64>) {
+        let Some(partition) = &mut self.partition else {
+            return;
+        };
+        match partition.put(sub_partition, row, timestamp, hash) {
+            Ok(()) => {
+                self.records_out += 1;
+                self.full |= partition.is_full();
+            }
+            Err(error) => self.fail(&error),
         }
     }
 
@@ -197,6 +231,8 @@ impl<T: Record> Ports<T> {
                 // A broken connection is told by the next `settle` of the task.
                 self.full |= !sender.settle().unwrap_or(true);
             }
+            // Goes to disk when its memory is full, and at the end.
+            OutputPort::Partition { .. } => (),
         }
     }
 
@@ -213,16 +249,24 @@ impl<T: Record> Ports<T> {
         self.check()
     }
 
-    /// Sends a control element to every port, behind all rows.
+    /// Sends a control element to every port, behind all rows. A partition has none but its end,
+    /// and ranges of keys are a matter of one task.
     pub fn control(&mut self, control: Control) -> Result<(), TaskError> {
+        if control == Control::KeysEnd {
+            return self.check();
+        }
         self.flush()?;
         for port in &mut self.ports {
             match port {
                 OutputPort::Local { sender, .. } => sender.send(Message::Control(control)),
                 OutputPort::Remote { sender, .. } => sender.control(control),
+                OutputPort::Partition { .. } => (),
             }
         }
-        Ok(())
+        match &mut self.partition {
+            Some(partition) if control == Control::End => partition.end(),
+            _ => Ok(()),
+        }
     }
 
     /// Whether every port has room.
@@ -234,7 +278,11 @@ impl<T: Record> Ports<T> {
                 OutputPort::Remote { sender, .. } => sender
                     .settle()
                     .map_err(|error| TaskError::transient(format!("sending failed: {error}")))?,
+                OutputPort::Partition { .. } => true,
             };
+        }
+        if let Some(partition) = &mut self.partition {
+            room &= partition.settle()?;
         }
         self.full = !room;
         Ok(room)
@@ -263,15 +311,18 @@ impl<T: Record> Ports<T> {
         std::mem::take(&mut self.records_out)
     }
 
-    /// Bytes sent over the network so far.
+    /// Bytes sent over the network, or written to disk, so far.
     pub fn bytes_out(&self) -> u64 {
-        self.ports
+        let sent: u64 = self
+            .ports
             .iter()
             .map(|port| match port {
-                OutputPort::Local { .. } => 0,
+                OutputPort::Local { .. } | OutputPort::Partition { .. } => 0,
                 OutputPort::Remote { sender, .. } => sender.bytes_sent(),
             })
-            .sum()
+            .sum();
+        let partition = self.partition.as_ref();
+        sent + partition.map_or(0, |partition| partition.bytes_written())
     }
 }
 

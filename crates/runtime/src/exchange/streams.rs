@@ -44,9 +44,10 @@ impl<T: Record> OneInput<T> {
         head: Box<dyn BatchSink<T>>,
         counters: Arc<TaskCounters>,
     ) -> Self {
+        let channels = Channels::new(channels, counters);
         Self {
-            merge: Merge::new(channels.len()),
-            channels: Channels::new(channels, counters),
+            merge: Merge::with_keys(channels.keyed()),
+            channels,
             next: 0,
             head,
         }
@@ -126,10 +127,12 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
         head: Box<dyn TwoInputSink<A, B>>,
         counters: Arc<TaskCounters>,
     ) -> Self {
+        let first = Channels::new(first, Arc::clone(&counters));
+        let second = Channels::new(second, counters);
         Self {
-            merge: Merge::new(first.len() + second.len()),
-            first: Channels::new(first, Arc::clone(&counters)),
-            second: Channels::new(second, counters),
+            merge: Merge::with_keys(first.keyed().chain(second.keyed())),
+            first,
+            second,
             next: 0,
             told: [false; 2],
             head,

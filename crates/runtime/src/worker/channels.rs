@@ -1,5 +1,5 @@
 //! Makes the channels of the tasks that are deployed together: rings for those whose both ends are
-//! here, network channels for the others.
+//! here, network channels for the others, partitions for blocking edges.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use flott_network::{ChannelId, Network, Waker};
 use flott_operators::TaskError;
 use flott_protocol::message::{ChannelEnd, TaskDescriptor, TaskGate};
 
+use super::partitions::{PartitionTask, Partitions, check_keys};
 use crate::exchange::{AnyBox, InputHalf, OutputHalf};
 use crate::plan::{Plan, TaskChannels};
 
@@ -15,6 +16,7 @@ use crate::plan::{Plan, TaskChannels};
 pub(super) struct Wiring<'a> {
     plan: &'a Plan,
     network: &'a Network,
+    partitions: &'a Partitions,
     incarnation: u64,
     wakers: &'a BTreeMap<ExecutionAttemptId, Waker>,
     senders: BTreeMap<ChannelId, AnyBox>,
@@ -25,12 +27,14 @@ impl<'a> Wiring<'a> {
     pub(super) fn new(
         plan: &'a Plan,
         network: &'a Network,
+        partitions: &'a Partitions,
         incarnation: u64,
         wakers: &'a BTreeMap<ExecutionAttemptId, Waker>,
     ) -> Self {
         Self {
             plan,
             network,
+            partitions,
             incarnation,
             wakers,
             senders: BTreeMap::new(),
@@ -41,9 +45,20 @@ impl<'a> Wiring<'a> {
     /// The channels of one task.
     pub(super) fn channels(&mut self, task: &TaskDescriptor) -> Result<TaskChannels, TaskError> {
         let own: ExecutionAttemptId = task.attempt.into();
+        check_keys(&self.plan.graph, task)?;
+        let blocking = PartitionTask {
+            graph: &self.plan.graph,
+            attempt: own,
+            waker: self.waker(own)?,
+            outputs: task.outputs.iter().filter(|gate| gate.blocking).count() as u64,
+        };
         let mut channels = TaskChannels::default();
         for gate in &task.inputs {
             let mut halves = Vec::with_capacity(gate.peers.len());
+            if gate.blocking {
+                let input = self.partitions.input(&blocking, gate)?;
+                halves.push(InputHalf::Partition(Box::new(input)));
+            }
             for peer in &gate.peers {
                 let id = channel(gate, peer.attempt.into(), own);
                 halves.push(self.input(id, peer)?);
@@ -52,6 +67,10 @@ impl<'a> Wiring<'a> {
         }
         for gate in &task.outputs {
             let mut halves = Vec::with_capacity(gate.peers.len());
+            if gate.blocking {
+                let output = self.partitions.output(&blocking, gate)?;
+                halves.push(OutputHalf::Partition(Box::new(output)));
+            }
             for peer in &gate.peers {
                 let id = channel(gate, own, peer.attempt.into());
                 halves.push(self.output(id, peer)?);

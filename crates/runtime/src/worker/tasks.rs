@@ -18,6 +18,7 @@ use flott_protocol::message::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::channels::Wiring;
+use super::partitions::Partitions;
 use super::failure_at;
 use crate::plan::{Plan, TaskChannels};
 use crate::scheduler::{Scheduler, TaskExit, TaskHandle, Tasklet};
@@ -44,6 +45,7 @@ pub(super) struct Tasks {
     // Before the network: tasks end before their connections.
     scheduler: Scheduler,
     network: Network,
+    partitions: Partitions,
     files: Arc<FileSystems>,
     // Bounded by the number of tasks: each sends once.
     ended: UnboundedSender<Ended>,
@@ -63,6 +65,7 @@ impl Tasks {
         Self {
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
+            partitions: Partitions::new(&spec),
             spec,
             plan,
             scheduler,
@@ -86,7 +89,9 @@ impl Tasks {
             .map(|task| (task.attempt.into(), Waker::default()))
             .collect();
         let plan = Arc::clone(&self.plan);
-        let mut wiring = Wiring::new(&plan, &self.network, self.spec.incarnation, &wakers);
+        let (network, partitions) = (&self.network, &self.partitions);
+        let incarnation = self.spec.incarnation;
+        let mut wiring = Wiring::new(&plan, network, partitions, incarnation, &wakers);
         let mut built = Vec::with_capacity(tasks.len());
         for task in &tasks {
             reports.push(report(task.attempt, ExecutionState::Initializing, None));
@@ -184,6 +189,7 @@ impl Tasks {
     /// The report of a task that ended.
     pub(super) fn ended(&mut self, ended: Ended) -> Option<worker_message::Kind> {
         let Ended { attempt, exit } = ended;
+        let missing = self.partitions.take_missing(attempt);
         let task = self.running.remove(&attempt)?;
         let (state, failure) = match exit {
             TaskExit::Finished => (ExecutionState::Finished, None),
@@ -208,9 +214,9 @@ impl Tasks {
             attempt: attempt.into(),
             state: state.number(),
             failure,
+            missing_partitions: missing.into_iter().map(AttemptId::from).collect(),
             committables,
             metrics: Some(metrics(attempt, &task.counters)),
-            ..TaskReport::default()
         }))
     }
 
