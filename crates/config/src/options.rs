@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::memory_size::MemorySize;
 use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::port_range::PortRange;
-use crate::value::{Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode};
+use crate::value::{BatchShuffleMode, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode};
 
 /// Defines the constants, and the sections of the reference in the same order.
 macro_rules! options {
@@ -38,9 +38,14 @@ options! {
         EXECUTION_TARGET: Option<String> = "execution.target",
             "Where `flott run` runs a program that is given no `-t`: local, yarn-per-job or yarn-application.";
         EXECUTION_RUNTIME_MODE: RuntimeExecutionMode = "execution.runtime-mode",
-            "Whether the job runs continuously or in stages over bounded input.",
-            or("STREAMING"),
-            deviation("BATCH and AUTOMATIC are refused, because they do not exist yet.");
+            "Whether the job runs continuously or in stages over bounded input: STREAMING, BATCH, or \
+             AUTOMATIC (BATCH if all sources are bounded).",
+            or("STREAMING");
+        EXECUTION_BATCH_SHUFFLE_MODE: BatchShuffleMode = "execution.batch-shuffle-mode",
+            "How records are exchanged between tasks in BATCH: by way of files, stage after stage \
+             (ALL_EXCHANGES_BLOCKING), or at once (ALL_EXCHANGES_PIPELINED).",
+            or("ALL_EXCHANGES_BLOCKING"),
+            deviation("The hybrid modes of Flink do not exist.");
         EXECUTION_BUFFER_TIMEOUT_ENABLED: bool = "execution.buffer-timeout.enabled",
             "Whether buffers that are not full are sent after a time.",
             or("true");
@@ -115,6 +120,26 @@ options! {
         TASKMANAGER_DATA_PORT: PortRange = "taskmanager.data.port",
             "Ports on which task executors may exchange data; 0 chooses a free one.",
             or("0"), deviation("Flink takes a single port only.");
+    }
+    "Metrics" {
+        METRICS_FETCHER_UPDATE_INTERVAL: Duration = "metrics.fetcher.update-interval",
+            "Age up to which the metrics shown by the REST interface are served again; after that the task executors are asked.",
+            or("2 s"), deviation("Flink: 10 s. Asking costs little here.");
+        METRICS_LATENCY_INTERVAL: Duration = "metrics.latency.interval",
+            "Time between two markers that sources send through the job to measure its latency; 0 sends none.",
+            or("0 ms");
+        REST_FLAMEGRAPH_ENABLED: bool = "rest.flamegraph.enabled",
+            "Whether the REST interface samples the stacks of tasks when it is asked for a flame graph.",
+            or("false");
+        REST_FLAMEGRAPH_NUM_SAMPLES: u32 = "rest.flamegraph.num-samples",
+            "Samples taken for a flame graph.",
+            or("100"), at_least(1);
+        REST_FLAMEGRAPH_DELAY_BETWEEN_SAMPLES: Duration = "rest.flamegraph.delay-between-samples",
+            "Processor time between two samples of a flame graph.",
+            or("50 ms");
+        REST_FLAMEGRAPH_REFRESH_INTERVAL: Duration = "rest.flamegraph.refresh-interval",
+            "Age up to which a flame graph is served again.",
+            or("1 min");
     }
     "YARN" {
         YARN_APPLICATION_NAME: Option<String> = "yarn.application.name",

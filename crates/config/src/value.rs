@@ -76,6 +76,7 @@ from_str_values! {
     PortRange, "Ports", "a port, a range such as 50100-50200, or a list of these";
     Fraction, "Fraction", "a number from 0 to 1";
     RuntimeExecutionMode, "Enum", "STREAMING, BATCH or AUTOMATIC";
+    BatchShuffleMode, "Enum", "ALL_EXCHANGES_BLOCKING or ALL_EXCHANGES_PIPELINED";
     RestartStrategyType, "Enum", "none or fixed-delay";
     HighAvailabilityType, "Enum", "NONE, the only one there is so far";
 }
@@ -214,6 +215,14 @@ enum_values! {
         Batch = "BATCH",
         /// Batch if all sources are bounded.
         Automatic = "AUTOMATIC",
+    }
+
+    /// How records are exchanged between tasks in BATCH.
+    BatchShuffleMode {
+        /// Through files, stage after stage.
+        Blocking = "ALL_EXCHANGES_BLOCKING",
+        /// At once, as in STREAMING.
+        Pipelined = "ALL_EXCHANGES_PIPELINED",
     }
 
     /// What happens after a failure of a task.

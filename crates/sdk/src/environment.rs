@@ -1,6 +1,7 @@
 //! The environment: where a program's graph is built, and what it knows of its surroundings.
 
 use std::cell::{Ref, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -238,9 +239,8 @@ impl StreamExecutionEnvironment {
     {
         let factory = NodeFactory::Source(Arc::new(move |context, next, timeout| {
             let reader = make(context)?;
-            let next: Box<dyn BatchSink<R::Out>> = unbox(next);
-            let counters = Arc::clone(&context.counters);
-            Ok(Box::new(SourceTask::new(reader, next, timeout, counters)))
+            let next: Box<dyn BatchSink<R::Out>> = unbox(next.main);
+            Ok(Box::new(SourceTask::new(reader, next, timeout, context)))
         }));
         let operator = OperatorInfo::named("Source", format!("Source: {name}"));
         let node = StreamNode {
@@ -282,10 +282,14 @@ impl StreamExecutionEnvironment {
             inputs: Vec::new(),
             factory,
             tee,
+            sides: BTreeMap::new(),
             committer: None,
             prepare: None,
             abandon: None,
             prepared: Prepared::default(),
+            unbounded: false,
+            buffer_timeout: None,
+            merged: false,
         }
     }
 

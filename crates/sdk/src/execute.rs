@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_config::{Configuration, RuntimeExecutionMode, options};
+use flott_config::{BatchShuffleMode, Configuration, RuntimeExecutionMode, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
-use flott_model::{JobId, OnceValue};
+use flott_model::{Exchange, JobId, OnceValue, RuntimeMode};
 use flott_protocol::environment::Role;
 use flott_runtime::BufferTimeout;
 use flott_runtime::plan::Plan;
@@ -43,14 +43,22 @@ pub(crate) fn run_job(
     mut once: Vec<OnceValue>,
     max_parallelism: Option<u32>,
 ) -> Result<JobExecutionResult, Error> {
-    refuse_other_modes(launch.configuration())?;
+    let mode = runtime_mode(launch.configuration(), &graph)?;
     if launch.role() == Role::Worker {
-        return worker::execute(launch, graph, name, execute_index, max_parallelism);
+        return worker::execute(launch, graph, name, execute_index, max_parallelism, mode);
     }
     let abandoned = abandonable(&mut graph);
     let result = prepare(&mut graph, &launch.file_systems()?, launch.stage()).and_then(|found| {
         once.extend(found);
-        let plan = plan_of(launch, graph, name, execute_index, once, max_parallelism);
+        let plan = plan_of(
+            launch,
+            graph,
+            name,
+            execute_index,
+            once,
+            max_parallelism,
+            mode,
+        );
         plan.graph.validate()?;
         match launch.role() {
             Role::Embedded => embedded::execute(launch, plan),
@@ -94,6 +102,7 @@ fn plan_of(
     execute_index: u32,
     once: Vec<OnceValue>,
     max_parallelism: Option<u32>,
+    mode: RuntimeMode,
 ) -> Plan {
     let configuration = launch.configuration();
     let name = configuration
@@ -110,19 +119,33 @@ fn plan_of(
             chaining: configuration.get(&options::PIPELINE_OPERATOR_CHAINING_ENABLED),
             max_parallelism,
             buffer_timeout: buffer_timeout(configuration),
+            mode,
+            batch_exchange: batch_exchange(configuration),
         },
     )
 }
 
-/// Running a BATCH job as a STREAMING one would give other results without a word.
-fn refuse_other_modes(configuration: &Configuration) -> Result<(), Error> {
+/// What `execution.runtime-mode` means for these sources.
+fn runtime_mode(configuration: &Configuration, graph: &StreamGraph) -> Result<RuntimeMode, Error> {
+    let mut unbounded = graph.nodes.iter().filter(|node| node.unbounded);
     match configuration.get(&options::EXECUTION_RUNTIME_MODE) {
-        RuntimeExecutionMode::Streaming => Ok(()),
-        mode @ (RuntimeExecutionMode::Batch | RuntimeExecutionMode::Automatic) => {
-            Err(Error::Configuration(format!(
-                "execution.runtime-mode: {mode} does not exist yet; leave it out, or set STREAMING"
-            )))
-        }
+        RuntimeExecutionMode::Streaming => Ok(RuntimeMode::Streaming),
+        RuntimeExecutionMode::Automatic if unbounded.next().is_some() => Ok(RuntimeMode::Streaming),
+        RuntimeExecutionMode::Automatic => Ok(RuntimeMode::Batch),
+        RuntimeExecutionMode::Batch => match unbounded.next() {
+            None => Ok(RuntimeMode::Batch),
+            Some(source) => Err(Error::Configuration(format!(
+                "execution.runtime-mode is BATCH, but '{}' never ends: bound it, or set STREAMING",
+                source.operators.last().map_or("a source", |source| source.name.as_str())
+            ))),
+        },
+    }
+}
+
+fn batch_exchange(configuration: &Configuration) -> Exchange {
+    match configuration.get(&options::EXECUTION_BATCH_SHUFFLE_MODE) {
+        BatchShuffleMode::Blocking => Exchange::Blocking,
+        BatchShuffleMode::Pipelined => Exchange::Pipelined,
     }
 }
 

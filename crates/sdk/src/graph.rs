@@ -2,6 +2,7 @@
 
 mod build;
 mod edge;
+mod merge;
 mod uid;
 
 use std::future::Future;
@@ -13,10 +14,16 @@ use flott_filesystem::FileSystems;
 use flott_model::ShipStrategy;
 use flott_operators::TaskError;
 use flott_operators::sink::Committer;
-use flott_runtime::plan::{EdgeFactory, NodeFactory, TeeFactory};
+use std::collections::BTreeMap;
+
+use flott_runtime::BufferTimeout;
+use flott_runtime::plan::{EdgeFactory, NodeFactory, SideFactory, TeeFactory};
 
 pub(crate) use build::{GraphSettings, build_plan};
-pub(crate) use edge::{EdgeKind, boxed_sink, edge_factory, gate_factory, schema_hash, tee_factory};
+pub(crate) use edge::{
+    EdgeKind, NoKey, Partitioner, boxed_sink, channels, edge_factory, gate_factory, schema_hash,
+    side_factory, tee_factory,
+};
 
 /// Name and identity of one operator.
 #[derive(Debug, Clone)]
@@ -77,6 +84,10 @@ pub(crate) struct StreamEdge {
     /// Operators fused into the writer of the edge; they run in the source's task.
     pub(crate) operators: Vec<OperatorInfo>,
     pub(crate) factory: EdgeFactory,
+    /// The side output of `from` that is read; `None`: its main output.
+    pub(crate) side: Option<String>,
+    /// 0, or 1 for the second input of a node with two.
+    pub(crate) input: usize,
     pub(crate) record_schema: u64,
     pub(crate) key_schema: u64,
 }
@@ -91,10 +102,18 @@ pub(crate) struct StreamNode {
     pub(crate) inputs: Vec<StreamEdge>,
     pub(crate) factory: NodeFactory,
     pub(crate) tee: TeeFactory,
+    /// How each side output that somebody reads is made.
+    pub(crate) sides: BTreeMap<String, SideFactory>,
     pub(crate) committer: Option<Committer>,
     pub(crate) prepare: Option<Prepare>,
     pub(crate) abandon: Option<Abandon>,
     pub(crate) prepared: Prepared,
+    /// Whether it is a source that never ends.
+    pub(crate) unbounded: bool,
+    /// Of the task it runs in; `None`: the job's.
+    pub(crate) buffer_timeout: Option<BufferTimeout>,
+    /// It only carried an exchange, which those behind it do now.
+    pub(crate) merged: bool,
 }
 
 /// All nodes of one job, in order of the program.

@@ -35,14 +35,17 @@ pub mod text;
 pub use environment::StreamExecutionEnvironment;
 pub use error::Error;
 pub use execute::JobExecutionResult;
+pub use flott_operators::pipe::Emitter;
+pub use flott_operators::{Collector, OutputTag};
 pub use flott_protocol::environment::Role;
 pub use flott_record::{Data, Key, Record, Str};
+pub use flott_state::AggregateFunction;
 pub use stream::{DataStream, DataStreamSink, KeyedStream};
 
 /// What most programs need.
 pub mod prelude {
     pub use crate::{
-        DataStream, DataStreamSink, JobExecutionResult, KeyedStream, Str,
+        AggregateFunction, Collector, DataStream, DataStreamSink, Emitter, JobExecutionResult, KeyedStream, OutputTag, Str,
         StreamExecutionEnvironment,
     };
 }

@@ -3,6 +3,7 @@
 mod data;
 mod keyed;
 mod sink;
+pub(crate) mod transform;
 
 pub use data::DataStream;
 pub use keyed::KeyedStream;

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_model::{Failure, FailureClass, JobId};
+use flott_model::{Failure, FailureClass, JobId, RuntimeMode};
 use flott_protocol::message::{RegisterWorker, WorkerMessage, WorkerSpec, worker_message};
 use flott_protocol::rpc::{Token, connect_worker};
 use flott_runtime::plan::Plan;
@@ -25,6 +25,7 @@ pub(super) fn execute(
     name: &str,
     execute_index: u32,
     max_parallelism: Option<u32>,
+    mode: RuntimeMode,
 ) -> Result<JobExecutionResult, Error> {
     let Some(spec) = launch.spec().cloned() else {
         return Err(Error::Role("a worker without description".into()));
@@ -46,6 +47,7 @@ pub(super) fn execute(
         execute_index,
         Vec::new(),
         max_parallelism,
+        mode,
     );
     watch_agent();
     let code = match engine::run_threaded(|| serve(spec, plan)) {

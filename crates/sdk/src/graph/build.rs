@@ -1,18 +1,21 @@
 //! From the program's nodes to a job graph with its code: chains become vertices, all other edges
 //! become exchanges.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use flott_model::{
     EdgeId, Exchange, JobEdge, JobGraph, JobVertex, OnceValue, OperatorMeta, OperatorUid,
     PROTOCOL_VERSION, RuntimeMode, ShipStrategy,
 };
+use flott_operators::OperatorIdentity;
 use flott_record::hash::default_max_parallelism;
 use flott_runtime::BufferTimeout;
-use flott_runtime::plan::{EdgeFactory, Node, NodeOutput, Plan};
+use flott_runtime::plan::{EdgeFactory, Follower, Node, NodeFactory, NodeOutput, Plan};
 
+use super::merge::merge_exchanges;
 use super::uid::Uids;
-use super::{Chaining, StreamEdge, StreamGraph, StreamNode};
+use super::{Chaining, OperatorInfo, StreamEdge, StreamGraph, StreamNode};
 
 /// What the environment adds to the nodes.
 pub(crate) struct GraphSettings {
@@ -24,7 +27,13 @@ pub(crate) struct GraphSettings {
     pub(crate) chaining: bool,
     pub(crate) max_parallelism: Option<u32>,
     pub(crate) buffer_timeout: BufferTimeout,
+    pub(crate) mode: RuntimeMode,
+    /// What edges between tasks are in BATCH.
+    pub(crate) batch_exchange: Exchange,
 }
+
+/// Of a node that was merged into those that follow it.
+const NO_VERTEX: usize = usize::MAX;
 
 /// What is found out about each node, in order of the program.
 struct Layout {
@@ -36,39 +45,70 @@ struct Layout {
 
 /// Builds the plan. `graph` is used up.
 pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Plan {
-    broadcast_directly(&mut graph);
+    merge_exchanges(&mut graph);
     let layout = lay_out(&graph, settings.chaining);
     let mut vertices = vertices(&graph, &layout, settings.max_parallelism);
     let mut outputs: Vec<Vec<NodeOutput>> = vec![Vec::new(); graph.nodes.len()];
+    let mut second_inputs = vec![BTreeSet::new(); graph.nodes.len()];
+    let exchange = match settings.mode {
+        RuntimeMode::Streaming => Exchange::Pipelined,
+        RuntimeMode::Batch => settings.batch_exchange,
+    };
     let mut edges = Vec::new();
     let mut factories: Vec<EdgeFactory> = Vec::new();
-    for (target, node) in graph.nodes.iter().enumerate() {
+    for (target, node) in graph.nodes.iter().enumerate().filter(|(_, node)| !node.merged) {
         for edge in &node.inputs {
-            if is_chained(&graph, target, settings.chaining) {
-                outputs[edge.from].push(NodeOutput::Chained(target));
+            let follower = if is_chained(&graph, target, settings.chaining) {
+                Follower::Chained(target)
+            } else {
+                Follower::Exchange(EdgeId(edges.len() as u32))
+            };
+            let side = edge.side.clone();
+            outputs[edge.from].push(NodeOutput { side, follower });
+            if matches!(follower, Follower::Chained(_)) {
                 continue;
             }
-            outputs[edge.from].push(NodeOutput::Exchange(EdgeId(edges.len() as u32)));
-            edges.push(job_edge(&graph, &layout, edge, target));
-            factories.push(edge.factory.clone());
+            if edge.input == 1 {
+                second_inputs[target].insert(EdgeId(edges.len() as u32));
+            }
+            edges.push(job_edge(&graph, &layout, edge, target, exchange));
+            factories.push(EdgeFactory {
+                names: names(&edge.operators),
+                ..edge.factory.clone()
+            });
         }
     }
-    assign_uids(&graph, &layout, &mut vertices);
+    let uids = assign_uids(&graph, &layout, &mut vertices);
     let nodes = graph
         .nodes
         .into_iter()
+        .enumerate()
         .zip(outputs)
-        .map(|(node, outputs)| Node {
+        .zip(second_inputs);
+    let nodes = nodes
+        .map(|(((index, node), outputs), second_input)| Node {
+            operator: OperatorIdentity {
+                name: node
+                    .operators
+                    .last()
+                    .map_or_else(String::new, |last| last.name.clone()),
+                uid: uids[index],
+                node: index as u32,
+            },
+            names: names(&node.operators),
             factory: node.factory,
             tee: node.tee,
             outputs,
+            sides: node.sides,
+            second_input,
+            buffer_timeout: node.buffer_timeout,
             committer: node.committer,
         })
         .collect();
     Plan {
         graph: JobGraph {
             name: settings.name,
-            mode: RuntimeMode::Streaming.into(),
+            mode: settings.mode.into(),
             args: settings.args,
             once: settings.once,
             configuration: settings.configuration,
@@ -85,29 +125,6 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
     }
 }
 
-/// What follows a broadcast with another parallelism than the broadcast's own node gets its copies
-/// from where that node gets them: one per subtask, not a share of the node's copies.
-fn broadcast_directly(graph: &mut StreamGraph) {
-    for target in 0..graph.nodes.len() {
-        for input in 0..graph.nodes[target].inputs.len() {
-            let edge = &graph.nodes[target].inputs[input];
-            let before = &graph.nodes[edge.from];
-            let [feed] = before.inputs.as_slice() else {
-                continue;
-            };
-            if edge.ship == ShipStrategy::Forward
-                && before.operators.is_empty()
-                && feed.ship == ShipStrategy::Broadcast
-                && before.parallelism != graph.nodes[target].parallelism
-            {
-                let from = feed.from;
-                let edge = &mut graph.nodes[target].inputs[input];
-                (edge.from, edge.ship) = (from, ShipStrategy::Broadcast);
-            }
-        }
-    }
-}
-
 /// Whether a node runs in the task of the node before it.
 fn is_chained(graph: &StreamGraph, node: usize, enabled: bool) -> bool {
     let here = &graph.nodes[node];
@@ -116,6 +133,7 @@ fn is_chained(graph: &StreamGraph, node: usize, enabled: bool) -> bool {
     };
     let before = &graph.nodes[edge.from];
     enabled
+        && !matches!(here.factory, NodeFactory::TwoInputs(_))
         && edge.ship == ShipStrategy::Forward
         && here.chaining == Chaining::Allowed
         && before.chaining != Chaining::Never
@@ -130,6 +148,7 @@ fn lay_out(graph: &StreamGraph, chaining: bool) -> Layout {
     };
     for (index, node) in graph.nodes.iter().enumerate() {
         let vertex = match node.inputs.as_slice() {
+            _ if node.merged => NO_VERTEX,
             [edge] if is_chained(graph, index, chaining) => layout.vertex[edge.from],
             _ => {
                 layout.heads.push(index);
@@ -190,7 +209,8 @@ fn chain_name(graph: &StreamGraph, layout: &Layout, node: usize) -> String {
         .map(|operator| operator.name.clone())
         .collect();
     let mut followers = Vec::new();
-    for (next, target) in graph.nodes.iter().enumerate() {
+    let nodes = graph.nodes.iter().enumerate();
+    for (next, target) in nodes.filter(|(_, target)| !target.merged) {
         for edge in target.inputs.iter().filter(|edge| edge.from == node) {
             let fused: Vec<&str> = edge
                 .operators
@@ -217,7 +237,13 @@ fn chain_name(graph: &StreamGraph, layout: &Layout, node: usize) -> String {
     parts.join(" -> ")
 }
 
-fn job_edge(graph: &StreamGraph, layout: &Layout, edge: &StreamEdge, target: usize) -> JobEdge {
+fn job_edge(
+    graph: &StreamGraph,
+    layout: &Layout,
+    edge: &StreamEdge,
+    target: usize,
+    exchange: Exchange,
+) -> JobEdge {
     let same = graph.nodes[edge.from].parallelism == graph.nodes[target].parallelism;
     // As in Flink: rows go one to one only between equal parallelisms.
     let ship = match edge.ship {
@@ -228,18 +254,34 @@ fn job_edge(graph: &StreamGraph, layout: &Layout, edge: &StreamEdge, target: usi
         source: layout.vertex[edge.from] as u32,
         target: layout.vertex[target] as u32,
         ship: ship.into(),
-        exchange: Exchange::Pipelined.into(),
+        exchange: exchange.into(),
         record_schema: edge.record_schema,
         key_schema: edge.key_schema,
     }
 }
 
-fn assign_uids(graph: &StreamGraph, layout: &Layout, vertices: &mut [JobVertex]) {
+fn names(operators: &[OperatorInfo]) -> Arc<[String]> {
+    operators
+        .iter()
+        .map(|operator| operator.name.clone())
+        .collect()
+}
+
+/// Gives every operator its uid; the uid of the last operator of each node is returned.
+fn assign_uids(
+    graph: &StreamGraph,
+    layout: &Layout,
+    vertices: &mut [JobVertex],
+) -> Vec<OperatorUid> {
     let mut uids = Uids::default();
     // The uid of the last operator of each node: what its followers are derived from.
     let mut last: Vec<Vec<OperatorUid>> = Vec::with_capacity(graph.nodes.len());
     for (index, node) in graph.nodes.iter().enumerate() {
         let mut upstream = Vec::new();
+        if node.merged {
+            last.push(upstream);
+            continue;
+        }
         for edge in &node.inputs {
             let mut feed = last[edge.from].clone();
             for operator in &edge.operators {
@@ -267,6 +309,8 @@ fn assign_uids(graph: &StreamGraph, layout: &Layout, vertices: &mut [JobVertex])
             uid.0.to_be_bytes().to_vec()
         });
     }
+    let own = last.into_iter().map(|uids| uids.last().copied());
+    own.map(|uid| uid.unwrap_or(OperatorUid(0))).collect()
 }
 
 fn add(vertex: &mut JobVertex, uid: OperatorUid, name: &str) {

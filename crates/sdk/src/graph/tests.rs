@@ -16,6 +16,8 @@ fn settings(chaining: bool) -> GraphSettings {
         chaining,
         max_parallelism: None,
         buffer_timeout: BufferTimeout::Never,
+        mode: flott_model::RuntimeMode::Streaming,
+        batch_exchange: flott_model::Exchange::Blocking,
     }
 }
 

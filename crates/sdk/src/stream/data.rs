@@ -1,18 +1,24 @@
 //! A stream of records of one type.
 
+use std::convert::Infallible;
+use std::fmt::Display;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flott_model::ShipStrategy;
 use flott_operators::keyed::{ByRef, ByValue, KeySelector};
-use flott_operators::pipe::{Detach, Filter, FlatMap, Identity, Map, Pipe, PipeLink};
+use flott_operators::pipe::{
+    Detach, Emitter, Filter, FlatMap, FlatMapInto, Identity, Map, Pipe, PipeLink, TryFilter,
+    TryFlatMap, TryMap,
+};
 use flott_record::{Data, Key, Record};
-use flott_runtime::exchange::unbox;
+use flott_runtime::BufferTimeout;
 use flott_runtime::plan::NodeFactory;
 
 use crate::StreamExecutionEnvironment;
 use crate::graph::{
-    Chaining, EdgeKind, OperatorInfo, StreamEdge, StreamNode, boxed_sink, edge_factory,
+    Chaining, EdgeKind, NoKey, OperatorInfo, Partitioner, StreamEdge, StreamNode, boxed_sink, edge_factory,
     gate_factory, schema_hash, tee_factory,
 };
 use crate::stream::KeyedStream;
@@ -77,13 +83,13 @@ impl<T: Record> DataStream<T> {
 }
 
 /// A node without operators: it only ends exchanges.
-fn pass_through<T: Record>(
+pub(crate) fn pass_through<T: Record>(
     env: &StreamExecutionEnvironment,
     parallelism: u32,
     inputs: Vec<StreamEdge>,
 ) -> StreamNode {
     let factory = NodeFactory::Operator {
-        operator: Arc::new(|_, next| Ok(next)),
+        operator: Arc::new(|_, next| Ok(next.main)),
         gate: gate_factory::<T>(),
     };
     StreamNode {
@@ -99,7 +105,9 @@ pub(crate) fn plain_edge<T: Record>(from: usize, ship: ShipStrategy) -> StreamEd
         from,
         ship,
         operators: Vec::new(),
-        factory: edge_factory::<T, Identity, ByRef<fn(&T) -> &u8, u8>>(Identity, EdgeKind::Plain),
+        factory: edge_factory::<T, Identity, NoKey<T>>(Identity, EdgeKind::Plain),
+        side: None,
+        input: 0,
         record_schema: schema_hash::<T>(),
         key_schema: 0,
     }
@@ -163,7 +171,8 @@ impl<T: Data, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     }
 
     /// Replaces each record by any number of others: the items of whatever the function returns
-    /// (a `Vec`, an `Option`, an iterator that computes them one by one).
+    /// (a `Vec`, an `Option`, an iterator that computes them one by one). An iterator that finds no
+    /// room downstream waits and goes on later: it may give millions of records.
     ///
     /// ```
     /// # use flott::prelude::*;
@@ -178,10 +187,153 @@ impl<T: Data, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     where
         I: IntoIterator,
         I::Item: Data,
+        I::IntoIter: Send + 'static,
         F: FnMut(T) -> I + Clone + Send + Sync + 'static,
     {
         self.fuse(OperatorInfo::new("Flat Map"), |before| {
             FlatMap::new(before, function)
+        })
+    }
+
+    /// Applies a function that may fail to each record. An error fails the job; it names the operator,
+    /// its subtask, and the record's position in the subtask's input.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection(["1", "2"].map(String::from)).try_map(|text| text.parse::<i64>()).print();
+    /// # env.execute("try_map")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_map<U, E, F>(self, function: F) -> DataStream<U, H, TryMap<P, F>>
+    where
+        U: Data,
+        E: Display,
+        F: FnMut(T) -> Result<U, E> + Clone + Send + Sync + 'static,
+    {
+        self.fuse(OperatorInfo::new("Map"), |before| {
+            TryMap::new(before, function)
+        })
+    }
+
+    /// Keeps the records for which a predicate that may fail holds. Errors as in
+    /// [`DataStream::try_map`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection(["1", "2"].map(String::from))
+    ///     .try_filter(|text| text.parse::<i64>().map(|n| n > 1))
+    ///     .print();
+    /// # env.execute("try_filter")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_filter<E, F>(self, predicate: F) -> DataStream<T, H, TryFilter<P, F>>
+    where
+        E: Display,
+        F: FnMut(&T) -> Result<bool, E> + Clone + Send + Sync + 'static,
+    {
+        self.fuse(OperatorInfo::new("Filter"), |before| {
+            TryFilter::new(before, predicate)
+        })
+    }
+
+    /// Replaces each record by any number of others, or fails. Errors as in
+    /// [`DataStream::try_map`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection(["3".to_owned()]).try_flat_map(|text| text.parse::<i64>().map(|n| 0..n)).print();
+    /// # env.execute("try_flat_map")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_flat_map<I, E, F>(self, function: F) -> DataStream<I::Item, H, TryFlatMap<P, F>>
+    where
+        I: IntoIterator,
+        I::Item: Data,
+        I::IntoIter: Send + 'static,
+        E: Display,
+        F: FnMut(T) -> Result<I, E> + Clone + Send + Sync + 'static,
+    {
+        self.fuse(OperatorInfo::new("Flat Map"), |before| {
+            TryFlatMap::new(before, function)
+        })
+    }
+
+    /// Replaces each record by what the function emits for it: it may borrow from the record and
+    /// needs no collection. What one record emits is held in memory until the function returns; for
+    /// very many records from one use [`DataStream::flat_map`] with an iterator.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection(["to be".to_owned()])
+    ///     .flat_map_into(|line: String, out: &mut Emitter<'_, Str>| {
+    ///         line.split(' ').for_each(|word| out.emit(Str::from(word)));
+    ///     })
+    ///     .print();
+    /// # env.execute("flat_map_into")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[expect(clippy::type_complexity, reason = "the type of a closure cannot be named")]
+    pub fn flat_map_into<U, F>(
+        self,
+        mut function: F,
+    ) -> DataStream<
+        U,
+        H,
+        FlatMapInto<
+            P,
+            impl FnMut(T, &mut Emitter<'_, U>) -> Result<(), Infallible> + Clone + Send + Sync + 'static,
+            U,
+        >,
+    >
+    where
+        U: Data,
+        F: FnMut(T, &mut Emitter<'_, U>) + Clone + Send + Sync + 'static,
+    {
+        self.try_flat_map_into(move |record, out: &mut Emitter<'_, U>| {
+            function(record, out);
+            Ok(())
+        })
+    }
+
+    /// As [`DataStream::flat_map_into`], with a function that may fail. Errors as in
+    /// [`DataStream::try_map`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection(["1 2".to_owned()])
+    ///     .try_flat_map_into(|line: String, out: &mut Emitter<'_, i64>| {
+    ///         for number in line.split(' ') {
+    ///             out.emit(number.parse()?);
+    ///         }
+    ///         Ok::<(), std::num::ParseIntError>(())
+    ///     })
+    ///     .print();
+    /// # env.execute("try_flat_map_into")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn try_flat_map_into<U, E, F>(self, function: F) -> DataStream<U, H, FlatMapInto<P, F, U>>
+    where
+        U: Data,
+        E: Display,
+        F: FnMut(T, &mut Emitter<'_, U>) -> Result<(), E> + Clone + Send + Sync + 'static,
+    {
+        self.fuse(OperatorInfo::new("Flat Map"), |before| {
+            FlatMapInto::new(before, function)
         })
     }
 
@@ -230,8 +382,13 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         }
         let pipe = self.pipe;
         let factory = NodeFactory::Operator {
-            operator: Arc::new(move |_, next| {
-                Ok(boxed_sink::<H>(PipeLink::new(pipe.clone(), unbox(next))))
+            operator: Arc::new(move |context, next| {
+                let output = next.output::<T>();
+                Ok(boxed_sink::<H>(PipeLink::new(
+                    pipe.clone(),
+                    output,
+                    context,
+                )))
             }),
             gate: gate_factory::<H>(),
         };
@@ -248,26 +405,32 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     /// An edge that carries what leaves the fused run, keyed or not.
     pub(crate) fn into_edge<S: KeySelector<T>>(
         self,
-        kind: EdgeKind<S>,
+        kind: EdgeKind<S, T>,
         ship: ShipStrategy,
     ) -> (StreamExecutionEnvironment, StreamEdge) {
         let key_schema = match &kind {
             EdgeKind::Keyed(_) => schema_hash::<S::Key>(),
-            EdgeKind::Plain => 0,
+            EdgeKind::Custom(_) | EdgeKind::Shuffled | EdgeKind::Plain => 0,
         };
         let edge = StreamEdge {
             from: self.from,
             ship,
             operators: self.operators,
             factory: edge_factory::<H, P, S>(self.pipe, kind),
+            side: None,
+            input: 0,
             record_schema: schema_hash::<T>(),
             key_schema,
         };
         (self.env, edge)
     }
 
-    fn redistribute(self, ship: ShipStrategy, parallelism: Option<u32>) -> DataStream<T> {
-        let kind: EdgeKind<ByRef<fn(&T) -> &u8, u8>> = EdgeKind::Plain;
+    fn redistribute(
+        self,
+        kind: EdgeKind<NoKey<T>, T>,
+        ship: ShipStrategy,
+        parallelism: Option<u32>,
+    ) -> DataStream<T> {
         let (env, edge) = self.into_edge(kind, ship);
         let parallelism = parallelism.unwrap_or_else(|| env.default_parallelism());
         let node = pass_through::<T>(&env, parallelism, vec![edge]);
@@ -286,18 +449,111 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     /// # }
     /// ```
     pub fn rebalance(self) -> DataStream<T> {
-        self.redistribute(ShipStrategy::Rebalance, None)
+        self.redistribute(EdgeKind::Plain, ShipStrategy::Rebalance, None)
+    }
+
+    /// Spreads the records of each subtask round robin over some subtasks of what follows: with 2
+    /// before and 4 behind, each feeds two. Fewer connections than [`DataStream::rebalance`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 9).rescale().map(|n| n * 10).set_parallelism(2).print();
+    /// # env.execute("rescale")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn rescale(self) -> DataStream<T> {
+        self.redistribute(EdgeKind::Plain, ShipStrategy::Rescale, None)
+    }
+
+    /// Spreads the records at random, evenly, over all subtasks of what follows.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 9).shuffle().map(|n| n * 10).print();
+    /// # env.execute("shuffle")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn shuffle(self) -> DataStream<T> {
+        self.redistribute(EdgeKind::Shuffled, ShipStrategy::Custom, None)
+    }
+
+    /// Gives each record to the subtask of what follows that `partitioner(key, subtasks)` chooses; a
+    /// number that is not below `subtasks` fails the job.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 9)
+    ///     .partition_custom(|parity, subtasks| parity % subtasks, |n| (*n % 2) as u32)
+    ///     .map(|n| n * 10)
+    ///     .print();
+    /// # env.execute("partition_custom")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn partition_custom<K, F, G>(self, partitioner: F, key: G) -> DataStream<T>
+    where
+        F: Fn(K, u32) -> u32 + Send + Sync + 'static,
+        G: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let choose: Partitioner<T> =
+            Arc::new(move |record, subtasks| partitioner(key(record), subtasks));
+        self.redistribute(EdgeKind::Custom(choose), ShipStrategy::Custom, None)
+    }
+
+    /// One to one to the subtask of the same index of what follows. That is how streams go on by
+    /// themselves; behind another redistribution it has no effect.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 9).forward().map(|n| n * 10).print();
+    /// # env.execute("forward")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn forward(self) -> DataStream<T> {
+        self.seal()
     }
 
     /// Gives every record to every subtask of what follows.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection([1, 2]).broadcast().map(|n| n * 10).set_parallelism(2).print();
+    /// # env.execute("broadcast")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn broadcast(self) -> DataStream<T> {
         // Sealed, so that nothing is fused into an edge that may be drawn more than once.
-        self.seal().redistribute(ShipStrategy::Broadcast, None)
+        self.seal()
+            .redistribute(EdgeKind::Plain, ShipStrategy::Broadcast, None)
     }
 
     /// Gives all records to one subtask.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 9).global().map(|n| n * 10).print();
+    /// # env.execute("global")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn global(self) -> DataStream<T> {
-        self.redistribute(ShipStrategy::Global, Some(1))
+        self.redistribute(EdgeKind::Plain, ShipStrategy::Global, Some(1))
     }
 
     /// Partitions by a computed key. Records with equal keys meet in the same subtask.
@@ -401,6 +657,28 @@ where
     /// Begins a new task with the last operator.
     pub fn start_new_chain(self) -> DataStream<T> {
         self.detach_last(|node| node.chaining = Chaining::Head)
+    }
+
+    /// The longest time that records of the last operator's task wait in a buffer that is not full;
+    /// `None`: until it is full. Default: `execution.buffer-timeout.interval`.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3)
+    ///     .map(|n| n * n)
+    ///     .set_buffer_timeout(Some(Duration::from_millis(5)))
+    ///     .rebalance()
+    ///     .print();
+    /// # env.execute("set_buffer_timeout")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_buffer_timeout(self, timeout: Option<Duration>) -> DataStream<T> {
+        let timeout = timeout.map_or(BufferTimeout::Never, BufferTimeout::After);
+        self.detach_last(|node| node.buffer_timeout = Some(timeout))
     }
 
     /// Puts the last operator and what follows it into slots of that group.

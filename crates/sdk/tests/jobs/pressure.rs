@@ -102,6 +102,45 @@ fn records_of_slow_code_are_not_held_back() {
     );
 }
 
+/// One record becomes millions, and what follows stops at the first of them until nothing moves.
+pub(crate) fn an_expansion_waits() {
+    let env = environment(1);
+    let (produced, stopped_at) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicI64::new(-1)));
+    let (consumed, seen) = (Arc::new(AtomicI64::new(0)), Arc::clone(&stopped_at));
+    let (upstream, expanded) = (Arc::clone(&produced), Arc::clone(&produced));
+    let taken = Arc::clone(&consumed);
+    env.from_collection([0_i64])
+        .flat_map(move |from| {
+            let made = Arc::clone(&expanded);
+            (from..RECORDS).inspect(move |_| {
+                made.fetch_add(1, Ordering::Relaxed);
+            })
+        })
+        .filter(|_| true)
+        .rebalance()
+        .map(move |n| {
+            if n == 0 {
+                wait_for_rest(&upstream);
+                seen.store(upstream.load(Ordering::SeqCst), Ordering::SeqCst);
+            }
+            assert_eq!(taken.fetch_add(1, Ordering::Relaxed), n, "in order");
+            n
+        })
+        .discard();
+    env.execute("expansion").unwrap();
+    let in_flight = stopped_at.load(Ordering::SeqCst);
+    assert!(
+        (1..MOST_IN_FLIGHT).contains(&in_flight),
+        "{in_flight} of {RECORDS} records were in flight"
+    );
+    assert_eq!(consumed.load(Ordering::SeqCst), RECORDS, "and none is lost");
+}
+
+#[test]
+fn an_expansion_waits_for_room_in_one_container() {
+    an_expansion_waits();
+}
+
 #[test]
 fn a_slow_consumer_slows_its_source_in_one_container() {
     slow_consumer();
