@@ -1,6 +1,6 @@
 //! A cluster that gives containers: none, late, too many, broken ones; and the agents in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use flott_coordination::resource::{ContainerLoss, ResourceEvent};
@@ -28,6 +28,8 @@ pub(crate) struct Container {
     pub(crate) severed: bool,
     /// Newest worker of each job that the agent was asked to start.
     pub(crate) newest: BTreeMap<JobId, Incarnation>,
+    /// Jobs whose partitions it is to delete.
+    pub(crate) released: BTreeSet<JobId>,
 }
 
 impl World {
@@ -153,6 +155,7 @@ impl World {
         for process in inside {
             self.kill_worker(&process, "killed by SIGKILL");
         }
+        self.lose_partitions(id, &container);
     }
 
     /// An agent cannot be reached any more, though its container lives.

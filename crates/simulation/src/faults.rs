@@ -2,6 +2,7 @@
 
 use flott_model::{ContainerId, ExecutionAttemptId, FailureClass};
 
+use crate::plan::Jobs;
 use crate::world::{Happening, ProcessId, World};
 
 impl World {
@@ -15,7 +16,11 @@ impl World {
         self.after(pause, Happening::Blow);
         let containers: Vec<ContainerId> = self.containers.keys().cloned().collect();
         let workers: Vec<ProcessId> = self.processes.keys().cloned().collect();
-        let kind = self.random.within(0..6);
+        let kinds = match self.plan.kind {
+            Jobs::Pipelined => 6,
+            Jobs::Staged => 8,
+        };
+        let kind = self.random.within(0..kinds);
         let container = self.random.pick(&containers).cloned();
         let worker = self.random.pick(&workers).cloned();
         match (kind, container, worker) {
@@ -26,6 +31,7 @@ impl World {
             (1, Some(container), _) => self.sever_agent(&container),
             (2, _, Some(worker)) => self.sever_worker(&worker),
             (3, _, Some(worker)) => self.fail_user_code(&worker),
+            (6 | 7, _, _) => self.damage_partition(),
             (_, _, Some(worker)) => self.kill_worker(&worker, "killed by SIGSEGV"),
             _ => (),
         }

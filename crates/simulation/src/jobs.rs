@@ -18,12 +18,16 @@ impl World {
         match &event {
             JobEvent::CancelRequested => self.record.of(job).cancel_requested = true,
             JobEvent::SlotsUnavailable(_) => self.record.of(job).given_up = true,
+            JobEvent::ContainerLost { container, .. } => self.note_lost_container(job, container),
+            JobEvent::TaskStateChanged { missing, .. } => self.note_missing(job, missing),
             _ => (),
         }
         let Some(core) = self.jobs.get_mut(&job) else {
             return;
         };
-        for action in core.handle(self.now, event) {
+        let actions = core.handle(self.now, event);
+        self.judge_stages(job, &actions);
+        for action in actions {
             self.perform_for_job(job, action);
         }
     }
@@ -78,7 +82,11 @@ impl World {
                 let now = self.now;
                 self.record.of(job).statuses.push((now, status, failure));
             }
-            JobAction::ReleasePartitions | JobAction::ExecutionChanged { .. } => (),
+            JobAction::ReleasePartitions => {
+                let channel = Channel::JobToResource(job);
+                self.say(channel, Happening::PartitionsReleased(job));
+            }
+            JobAction::ExecutionChanged { .. } => (),
         }
     }
 

@@ -10,6 +10,7 @@ mod world;
 
 mod driver;
 mod jobs;
+mod partitions;
 mod resources;
 mod workers;
 
@@ -20,4 +21,5 @@ mod random;
 mod invariants;
 mod record;
 
+pub use plan::Jobs;
 pub use world::{Report, Trace, simulate};

@@ -4,18 +4,30 @@ use std::time::Duration;
 
 use flott_coordination::job::{JobSettings, RestartStrategy};
 use flott_coordination::resource::ResourceSettings;
-use flott_model::{Epoch, JobEdge, JobGraph, JobId, JobVertex, PROTOCOL_VERSION, ShipStrategy};
+use flott_model::{
+    Epoch, Exchange, JobEdge, JobGraph, JobId, JobVertex, PROTOCOL_VERSION, ShipStrategy,
+};
 
 use crate::random::Random;
 
 /// From then on nothing breaks any more.
 pub(crate) const HEALED: Duration = Duration::from_secs(120);
 
+/// What kind of jobs a run has. The same seed stands for another run with each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Jobs {
+    /// All edges are pipelined.
+    Pipelined,
+    /// Edges are blocking at random.
+    Staged,
+}
+
 /// One run.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) resources: ResourceSettings,
     pub(crate) jobs: Vec<JobPlan>,
+    pub(crate) kind: Jobs,
     /// Chance of a fault per opportunity, in percent.
     pub(crate) roughness: u64,
     /// Mean pause between blows, in milliseconds.
@@ -33,7 +45,7 @@ pub(crate) struct JobPlan {
 }
 
 impl Plan {
-    pub(crate) fn draw(random: &mut Random) -> Self {
+    pub(crate) fn draw(random: &mut Random, kind: Jobs) -> Self {
         let maximum = random.percent(30).then(|| random.small(0..20));
         let resources = ResourceSettings {
             slots_per_container: random.small(1..4),
@@ -45,8 +57,9 @@ impl Plan {
         Self {
             resources,
             jobs: (0..jobs)
-                .map(|number| JobPlan::draw(random, number))
+                .map(|number| JobPlan::draw(random, number, kind))
                 .collect(),
+            kind,
             roughness: random.within(0..12),
             calm_ms: random.within(1_000..40_000),
         }
@@ -54,7 +67,7 @@ impl Plan {
 }
 
 impl JobPlan {
-    fn draw(random: &mut Random, number: u32) -> Self {
+    fn draw(random: &mut Random, number: u32, kind: Jobs) -> Self {
         let restart_strategy = match random.within(0..10) {
             0 => RestartStrategy::None,
             kind => RestartStrategy::FixedDelay {
@@ -72,15 +85,18 @@ impl JobPlan {
         };
         Self {
             settings,
-            graph: draw_graph(random),
+            graph: draw_graph(random, kind),
             submitted: random.millis(0..60_000),
             cancelled: random.percent(15).then(|| random.millis(0..150_000)),
         }
     }
 }
 
-fn draw_graph(random: &mut Random) -> JobGraph {
-    let count = random.small(1..5);
+fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
+    let count = match kind {
+        Jobs::Pipelined => random.small(1..5),
+        Jobs::Staged => random.small(2..7),
+    };
     let vertices: Vec<JobVertex> = (0..count)
         .map(|number| JobVertex {
             name: format!("vertex {number}"),
@@ -107,21 +123,27 @@ fn draw_graph(random: &mut Random) -> JobGraph {
                 2 => ShipStrategy::Broadcast,
                 _ => ShipStrategy::Hash,
             };
+            let exchange = match kind {
+                Jobs::Staged if random.percent(60) => Exchange::Blocking,
+                Jobs::Staged | Jobs::Pipelined => Exchange::Pipelined,
+            };
             edges.push(JobEdge {
                 source,
                 target,
                 ship: ship.into(),
+                exchange: exchange.into(),
                 ..JobEdge::default()
             });
         }
     }
-    let graph = JobGraph {
+    let mut graph = JobGraph {
         name: "simulated".to_owned(),
         protocol_version: PROTOCOL_VERSION,
         vertices,
         edges,
         ..JobGraph::default()
     };
+    graph.resolve_exchanges();
     graph.validate().expect("drawn graphs are valid");
     graph
 }

@@ -13,6 +13,16 @@ pub(crate) struct JobRecord {
     pub(crate) deployed: BTreeMap<(u32, u32), ExecutionAttemptId>,
     /// Attempts whose worker finished them.
     pub(crate) finished: BTreeSet<ExecutionAttemptId>,
+    /// When the job took note that an attempt had finished.
+    pub(crate) heard: BTreeMap<ExecutionAttemptId, Timestamp>,
+    /// Where each partition was written.
+    pub(crate) written: BTreeMap<ExecutionAttemptId, ContainerId>,
+    /// When the job heard that a partition is gone.
+    pub(crate) lost: BTreeMap<ExecutionAttemptId, Timestamp>,
+    /// What channels connect, by vertex and subtask.
+    pub(crate) peers: BTreeMap<(u32, u32), BTreeSet<(u32, u32)>>,
+    /// The first thing that a stage did wrong.
+    pub(crate) wrong_stage: Option<String>,
     /// Each commit that took effect.
     pub(crate) commits: Vec<Vec<SubtaskOutput>>,
     /// Commits that a worker refused.
@@ -50,6 +60,10 @@ pub(crate) struct Record {
     pub(crate) coming: BTreeSet<ContainerId>,
     /// A container that was launched though enough were coming.
     pub(crate) needless_launch: Option<ContainerId>,
+    /// What was wrong with a partition that was kept or given up.
+    pub(crate) wrong_partition: Option<String>,
+    /// Attempts that ran again because their partition was lost.
+    pub(crate) rewritten: u32,
 }
 
 impl Record {

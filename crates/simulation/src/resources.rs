@@ -55,7 +55,8 @@ impl World {
                     Happening::ContainerLaunches(container),
                 );
             }
-            ResourceAction::ReleaseContainer { container, .. } => {
+            ResourceAction::ReleaseContainer { container, reason } => {
+                self.check_not_needed(&container, &reason);
                 self.record.coming.remove(&container);
                 self.say(
                     Channel::ResourceToDriver,

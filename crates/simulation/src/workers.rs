@@ -26,7 +26,7 @@ pub(crate) struct Task {
     pub(crate) deployment: TaskDeployment,
     pub(crate) state: ExecutionState,
     /// It has processed everything, except what its sources still send.
-    drained: bool,
+    pub(crate) drained: bool,
 }
 
 impl World {
@@ -102,6 +102,7 @@ impl World {
             return;
         };
         self.report_worker_lost(process.clone(), why, 1_500);
+        self.delete_released(&process.1.container, process.0);
         self.record.of(process.0).interrupted_commits += dead.committing;
         let peers: Vec<(ProcessId, ExecutionAttemptId)> = self
             .processes
@@ -161,6 +162,11 @@ impl World {
     }
 
     pub(crate) fn step_task(&mut self, process: &ProcessId, attempt: ExecutionAttemptId) {
+        let missing = self.missing_partitions(process, attempt);
+        if !missing.is_empty() {
+            self.fail_reader(process, attempt, missing);
+            return;
+        }
         let finished = &self.record.jobs[&process.0].finished;
         let Some(worker) = self.processes.get_mut(process) else {
             return;
@@ -198,6 +204,7 @@ impl World {
 
     fn finish_task(&mut self, process: &ProcessId, attempt: ExecutionAttemptId) {
         self.record.of(process.0).finished.insert(attempt);
+        self.write_partition(process, attempt);
         let Some(task) = self.end_task(process, attempt) else {
             return;
         };
@@ -260,6 +267,26 @@ impl World {
         if self.end_task(process, attempt).is_some() {
             let failure = Some(Failure::new(class, why));
             self.report_task(process, attempt, ExecutionState::Failed, failure);
+        }
+    }
+
+    /// A task cannot read what it needs.
+    fn fail_reader(
+        &mut self,
+        process: &ProcessId,
+        attempt: ExecutionAttemptId,
+        missing: Vec<ExecutionAttemptId>,
+    ) {
+        if self.end_task(process, attempt).is_some() {
+            let class = FailureClass::Transient;
+            let event = JobEvent::TaskStateChanged {
+                attempt,
+                state: ExecutionState::Failed,
+                failure: Some(Failure::new(class, "partitions cannot be read")),
+                output: Vec::new(),
+                missing,
+            };
+            self.answer(process, event);
         }
     }
 

@@ -10,7 +10,7 @@ use flott_model::{ContainerId, ExecutionAttemptId, FailureClass, JobId, JobStatu
 
 use crate::driver::{Container, Driver};
 use crate::invariants;
-use crate::plan::{HEALED, Plan};
+use crate::plan::{HEALED, Jobs, Plan};
 use crate::random::Random;
 use crate::record::Record;
 use crate::workers::Process;
@@ -56,6 +56,10 @@ pub(crate) enum Happening {
     TaskStops(ProcessId, ExecutionAttemptId),
     /// A task fails.
     TaskFails(ProcessId, ExecutionAttemptId, FailureClass, String),
+    /// The ResourceManager hears that a job's partitions can go.
+    PartitionsReleased(JobId),
+    /// An agent hears it.
+    AgentReleases(ContainerId, JobId),
     /// Something breaks.
     Blow,
 }
@@ -86,6 +90,8 @@ pub(crate) struct World {
     pub(crate) processes: BTreeMap<ProcessId, Process>,
     /// Workers that their job has given up: nothing from them counts.
     pub(crate) fenced: BTreeSet<ProcessId>,
+    /// Finished partitions that can still be read, and where they are.
+    pub(crate) partitions: BTreeMap<(JobId, ExecutionAttemptId), ContainerId>,
     /// Sinks of each job.
     pub(crate) sinks: BTreeMap<JobId, BTreeSet<VertexId>>,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -112,13 +118,15 @@ pub struct Report {
     pub statuses: Vec<JobStatus>,
     /// Restarts of all jobs.
     pub restarts: u32,
+    /// Tasks that ran again because what they had written was lost.
+    pub rewritten: u32,
     /// Hash of everything that happened, if asked for.
     pub trace: Option<u64>,
 }
 
 /// Runs one seed to its end; panics where an invariant does not hold.
-pub fn simulate(seed: u64, trace: Trace) -> Report {
-    let mut world = World::new(seed, trace);
+pub fn simulate(seed: u64, jobs: Jobs, trace: Trace) -> Report {
+    let mut world = World::new(seed, jobs, trace);
     let mut happenings = 0;
     while let Some(((when, _), happening)) = world.queue.pop_first() {
         world.now = when;
@@ -145,14 +153,15 @@ pub fn simulate(seed: u64, trace: Trace) -> Report {
         happenings,
         statuses: world.jobs.values().map(JobCore::status).collect(),
         restarts: world.jobs.values().map(JobCore::restarts).sum(),
+        rewritten: world.record.rewritten,
         trace: world.trace,
     }
 }
 
 impl World {
-    fn new(seed: u64, trace: Trace) -> Self {
+    fn new(seed: u64, jobs: Jobs, trace: Trace) -> Self {
         let mut random = Random::new(seed);
-        let plan = Plan::draw(&mut random);
+        let plan = Plan::draw(&mut random, jobs);
         let mut world = Self {
             now: Duration::ZERO,
             record: Record::default(),
@@ -162,6 +171,7 @@ impl World {
             containers: BTreeMap::new(),
             processes: BTreeMap::new(),
             fenced: BTreeSet::new(),
+            partitions: BTreeMap::new(),
             sinks: BTreeMap::new(),
             queue: BTreeMap::new(),
             next: 0,
@@ -226,6 +236,8 @@ impl World {
             Happening::TaskFails(worker, attempt, class, why) => {
                 self.fail_task(&worker, attempt, class, &why);
             }
+            Happening::PartitionsReleased(job) => self.release_partitions(job),
+            Happening::AgentReleases(container, job) => self.agent_releases(&container, job),
             Happening::Blow => self.blow(),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use flott_simulation::{Trace, simulate};
+use flott_simulation::{Jobs, Report, Trace, simulate};
 
 /// Seeds that failed once; each with what it found.
 const REGRESSIONS: &[(u64, &str)] = &[
@@ -19,64 +19,111 @@ const REGRESSIONS: &[(u64, &str)] = &[
     (744, "the same as 98, with one job"),
 ];
 
-#[test]
-fn any_seed_ends_well() {
+/// Regressions of runs with blocking edges.
+const STAGED_REGRESSIONS: &[(u64, &str)] = &[];
+
+/// What many runs came to.
+#[derive(Debug, Default)]
+struct Sum {
+    happenings: u64,
+    restarts: u32,
+    rewritten: u32,
+    ends: BTreeMap<String, u32>,
+}
+
+impl Sum {
+    fn add(&mut self, report: Report) {
+        self.happenings += report.happenings;
+        self.restarts += report.restarts;
+        self.rewritten += report.rewritten;
+        for status in report.statuses {
+            *self.ends.entry(status.to_string()).or_default() += 1;
+        }
+    }
+}
+
+/// Runs as many seeds as the environment says; whether they are enough to draw conclusions from.
+fn run(jobs: Jobs) -> (Sum, bool) {
     let number = |name: &str| {
         std::env::var(name)
             .ok()
-            .map(|text| text.parse::<u64>().unwrap())
+            .map(|text| text.parse::<u64>().expect("a number of seeds"))
     };
     let seeds = match number("FLOTT_SIMULATION_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("FLOTT_SIMULATION_SEEDS").unwrap_or(1_000),
     };
     let many = seeds.end - seeds.start >= 100;
-    let mut ends: BTreeMap<String, u32> = BTreeMap::new();
-    let (mut happenings, mut restarts) = (0, 0);
+    let mut sum = Sum::default();
     let mut failed = Vec::new();
     for seed in seeds {
-        let Ok(report) = catch_unwind(AssertUnwindSafe(|| simulate(seed, Trace::Off))) else {
-            failed.push(seed);
-            continue;
-        };
-        happenings += report.happenings;
-        restarts += report.restarts;
-        for status in report.statuses {
-            *ends.entry(status.to_string()).or_default() += 1;
+        match catch_unwind(AssertUnwindSafe(|| simulate(seed, jobs, Trace::Off))) {
+            Ok(report) => sum.add(report),
+            Err(_) => failed.push(seed),
         }
     }
     assert!(
         failed.is_empty(),
-        "FLOTT_SIMULATION_SEED=<seed> runs one alone; failed: {failed:?}"
+        "{jobs:?}: FLOTT_SIMULATION_SEED=<seed> runs one alone; failed: {failed:?}"
     );
-    println!("{happenings} happenings, {restarts} restarts, ends: {ends:?}");
+    (sum, many)
+}
+
+/// A simulation that never reaches an end or never restarts anything would prove nothing.
+fn check(sum: &Sum) {
+    for end in ["FINISHED", "FAILED", "CANCELED"] {
+        assert!(sum.ends.contains_key(end), "no job ended {end}");
+    }
+    assert!(
+        sum.ends["FINISHED"] > sum.ends["FAILED"],
+        "most jobs survive"
+    );
+    assert!(sum.restarts > 100, "only {} restarts", sum.restarts);
+}
+
+#[test]
+fn any_seed_ends_well() {
+    let (sum, many) = run(Jobs::Pipelined);
+    println!("{sum:?}");
     if many {
-        // A simulation that never reaches an end or never restarts anything would prove nothing.
-        for end in ["FINISHED", "FAILED", "CANCELED"] {
-            assert!(ends.contains_key(end), "no job ended {end}");
-        }
-        assert!(ends["FINISHED"] > ends["FAILED"], "most jobs survive");
-        assert!(restarts > 100, "only {restarts} restarts");
+        check(&sum);
+        assert_eq!(sum.rewritten, 0, "nothing is written that could be lost");
+    }
+}
+
+#[test]
+fn any_seed_of_staged_jobs_ends_well() {
+    let (sum, many) = run(Jobs::Staged);
+    println!("{sum:?}");
+    if many {
+        check(&sum);
+        assert!(sum.rewritten > 100, "only {} rewritten", sum.rewritten);
     }
 }
 
 #[test]
 fn the_same_seed_is_the_same_run() {
+    let run = |seed, jobs| simulate(seed, jobs, Trace::Hash);
     for seed in 0..30 {
-        let report = simulate(seed, Trace::Hash);
-        assert_eq!(report, simulate(seed, Trace::Hash), "seed {seed}");
-        assert!(report.trace.is_some());
+        for jobs in [Jobs::Pipelined, Jobs::Staged] {
+            let report = run(seed, jobs);
+            assert_eq!(report, run(seed, jobs), "seed {seed}");
+            assert!(report.trace.is_some());
+        }
     }
-    assert_ne!(
-        simulate(1, Trace::Hash).trace,
-        simulate(2, Trace::Hash).trace
-    );
+    assert_ne!(run(1, Jobs::Pipelined).trace, run(2, Jobs::Pipelined).trace);
+    assert_ne!(run(1, Jobs::Pipelined).trace, run(1, Jobs::Staged).trace);
 }
 
 #[test]
 fn what_was_found_once_stays_fixed() {
-    for (seed, what) in REGRESSIONS {
-        let report = simulate(*seed, Trace::Off);
-        assert!(report.happenings > 0, "{what}");
+    for (jobs, regressions) in [
+        (Jobs::Pipelined, REGRESSIONS),
+        (Jobs::Staged, STAGED_REGRESSIONS),
+    ] {
+        for (seed, what) in regressions {
+            let report = simulate(*seed, jobs, Trace::Off);
+            assert!(report.happenings > 0, "{what}");
+        }
     }
 }

@@ -32,6 +32,14 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             }
             _ => false,
         };
+        let allowed = match plan.settings.restart_strategy {
+            RestartStrategy::None => 0,
+            RestartStrategy::FixedDelay { attempts, .. } => attempts,
+        };
+        if core.restarts() > allowed {
+            let restarts = core.restarts();
+            return Err(format!("job {job} restarted {restarts} of {allowed} times"));
+        }
         if !legal {
             return Err(format!("job {job} ended {status} at {when:?}: {failure:?}"));
         }

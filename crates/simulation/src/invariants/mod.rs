@@ -6,6 +6,8 @@
 //! | [`slot_owner`]: the live tasks of a slot belong to one job | each step |
 //! | [`outstanding`]: no container is asked for or launched that nobody needs | each step |
 //! | [`no_orphan`]: no worker outlives its job | each step |
+//! | [`stages`]: readers of partitions have the newest, whole; only what is needed runs again; \
+//!   partitions are kept while they are needed and deleted when the job ends | each step |
 //! | [`commit`]: what is committed is what the last attempts put out, once | each step, end |
 //! | [`legal_end`]: every job ends, and as its history says it may | end |
 //! | [`no_leak`]: no container or process is left over | end |
@@ -17,6 +19,7 @@ mod no_orphan;
 mod outstanding;
 mod single_attempt;
 mod slot_owner;
+pub(crate) mod stages;
 
 use crate::world::World;
 
@@ -43,6 +46,10 @@ const STEP: &[Invariant] = &[
     Invariant {
         name: "no_orphan",
         check: no_orphan::check,
+    },
+    Invariant {
+        name: "stages",
+        check: stages::check,
     },
     Invariant {
         name: "commit",

@@ -5,7 +5,7 @@ use flott_model::{ExecutionState as S, FailureClass as C, JobStatus, ShipStrateg
 use crate::job::RestartStrategy;
 use crate::job::message::{JobEvent, Timer};
 use crate::job::testkit::{
-    Script, attempt, blocking, edge, graph, output, restarts, without_executions,
+    Script, attempt, blocking, edge, graph, grouped, output, restarts, without_executions,
 };
 
 #[test]
@@ -367,6 +367,37 @@ fn a_task_that_does_not_stop_is_ended_with_its_worker() {
     );
     assert_eq!(script.fire(Timer::Cancellation(2)), [""; 0]);
     assert_eq!(script.core.restarts(), 1);
+}
+
+#[test]
+fn processes_are_not_started_before_the_pause_is_over() {
+    let edges = [blocking(0, 1, Ship::Forward)];
+    let mut graph = graph(&[("a", 1), ("b", 1), ("c", 1)], &edges);
+    grouped(&mut graph, 1, "other");
+    grouped(&mut graph, 2, "third");
+    let mut script = Script::new(&graph, restarts(1));
+    script.send(JobEvent::Started);
+    script.grant("a@h1:0 b@h2:0 c@h3:0");
+    for worker in ["a#0", "b#1", "c#2"] {
+        script.register(worker);
+    }
+    assert_eq!(script.lose_worker("b#1", "killed"), ["stop b#1"], "idle");
+    script.fail("v2_0_0", C::UserCode, "boom");
+    assert_eq!(
+        without_executions(script.task("v0_0_0", S::Finished)),
+        [""; 0],
+        "its reader needs a worker in b"
+    );
+    script.seconds = 5;
+    assert_eq!(
+        without_executions(script.fire(Timer::Restart(1))),
+        [
+            "status RUNNING",
+            "start b#3 [0]",
+            "timer worker b#3 at 65s",
+            "deploy c#2: v2_0_1"
+        ]
+    );
 }
 
 #[test]
