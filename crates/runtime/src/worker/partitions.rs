@@ -192,3 +192,6 @@ pub(super) fn check_keys(graph: &JobGraph, task: &TaskDescriptor) -> Result<(), 
         "the keyed inputs of a task are partly blocking and partly pipelined: the job graph is wrong",
     ))
 }
+
+#[cfg(test)]
+mod tests;
