@@ -92,10 +92,9 @@ where
     /// # use flott::prelude::*;
     /// # fn main() -> Result<(), flott::Error> {
     /// # let env = StreamExecutionEnvironment::get()?;
-    /// // STREAMING prints ("a", 10, 5), ("a", 10, 5), ("a", 10, 3).
-    /// env.from_collection([("a", 10, 5), ("a", 20, 7), ("a", 30, 3)])
-    ///     .map(|(name, time, n)| (name.to_owned(), time, n))
-    ///     .key_by_ref(|(name, _, _)| name)
+    /// // STREAMING prints (1, 10, 5), (1, 10, 5), (1, 10, 3).
+    /// env.from_collection([(1, 10, 5), (1, 20, 7), (1, 30, 3)])
+    ///     .key_by(|(sensor, _, _)| *sensor)
     ///     .min(|(_, _, n)| n)
     ///     .print_debug();
     /// # env.execute("min")?;
@@ -138,10 +137,9 @@ where
     /// # use flott::prelude::*;
     /// # fn main() -> Result<(), flott::Error> {
     /// # let env = StreamExecutionEnvironment::get()?;
-    /// // STREAMING prints ("a", 10, 5), ("a", 10, 5), ("a", 30, 3).
-    /// env.from_collection([("a", 10, 5), ("a", 20, 7), ("a", 30, 3)])
-    ///     .map(|(name, time, n)| (name.to_owned(), time, n))
-    ///     .key_by_ref(|(name, _, _)| name)
+    /// // STREAMING prints (1, 10, 5), (1, 10, 5), (1, 30, 3).
+    /// env.from_collection([(1, 10, 5), (1, 20, 7), (1, 30, 3)])
+    ///     .key_by(|(sensor, _, _)| *sensor)
     ///     .min_by(|(_, _, n)| n)
     ///     .print_debug();
     /// # env.execute("min by")?;
