@@ -43,6 +43,9 @@ struct Arguments {
     /// Measures one side of a row once, in this process; prints JSON
     #[arg(long, value_enum, requires = "only", hide = true)]
     side: Option<Side>,
+    /// So many events, instead of the row's own number
+    #[arg(long, requires = "side", hide = true)]
+    events: Option<u64>,
     /// A directory for inputs, shared by the runs
     #[arg(long, hide = true)]
     scratch: Option<PathBuf>,
@@ -53,7 +56,7 @@ fn main() -> Result<()> {
     let name = arguments.only.as_deref().unwrap_or_default();
     if let Some(side) = arguments.side {
         let scratch = arguments.scratch.unwrap_or_else(std::env::temp_dir);
-        return process::measure_here(name, side, &scratch);
+        return process::measure_here(name, side, arguments.events, &scratch);
     }
     ensure!(arguments.runs > 0, "the number of runs must be positive");
     let rows: Vec<_> = ROWS.iter().filter(|row| row.name.contains(name)).collect();

@@ -123,7 +123,12 @@ fn configuration(row: &Row, scratch: &Path) -> Result<std::path::PathBuf> {
 }
 
 /// Measures one side here, and prints the figures.
-pub(crate) fn measure_here(name: &str, side: Side, scratch: &Path) -> Result<()> {
+pub(crate) fn measure_here(
+    name: &str,
+    side: Side,
+    fewer: Option<u64>,
+    scratch: &Path,
+) -> Result<()> {
     let row = ROWS.iter().find(|row| row.name == name);
     let row = row.with_context(|| format!("there is no row {name:?}"))?;
     let mut figures = match row.what {
@@ -134,6 +139,7 @@ pub(crate) fn measure_here(name: &str, side: Side, scratch: &Path) -> Result<()>
             parallelism,
             ..
         } => {
+            let events = fewer.unwrap_or(events);
             let setting = Setting {
                 events,
                 parallelism,

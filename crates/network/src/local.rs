@@ -12,6 +12,10 @@ use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
 use crate::{Batch, Control, Waker};
 
+/// Emptied batches that a channel keeps for its sender. A burst needs more and allocates them; kept
+/// for ever by each of thousands of channels, they would be most of the process.
+const SPARE: usize = 2;
+
 /// What travels in a channel.
 #[derive(Debug)]
 pub enum Message<T> {
@@ -45,7 +49,7 @@ pub fn local_channel<T>(
     receiver: Waker,
 ) -> (LocalSender<T>, LocalReceiver<T>) {
     let (ring, incoming) = RingBuffer::new(capacity);
-    let (give_back, returned) = RingBuffer::new(capacity + 2);
+    let (give_back, returned) = RingBuffer::new(SPARE);
     // True while the sender waits for room; the receiver then owes it a wake-up.
     let starved = Arc::new(AtomicBool::new(false));
     (
