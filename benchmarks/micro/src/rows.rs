@@ -141,6 +141,23 @@ pub(crate) const ROWS: &[Row] = &[
             megabytes: 150.0,
         },
     },
+    Row {
+        name: "subtasks-1000",
+        what: What::Job {
+            job: jobs::stages::job,
+            by_hand: by_hand::stages,
+            events: 100_000_000,
+            parallelism: 200,
+            slots: None,
+        },
+        targets: Targets {
+            floor: None,
+            aim: None,
+            cpu_ns: None,
+            p99_as_threads: false,
+            megabytes: 200.0,
+        },
+    },
     saturation("saturation-1x4", 1, 4, 22.0),
     saturation("saturation-25x4", 25, 4, 17.7),
     saturation("saturation-250x4", 250, 4, 30.1),
