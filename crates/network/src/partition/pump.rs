@@ -18,6 +18,11 @@ use crate::Waker;
 
 /// Bytes read at once.
 pub(super) const CHUNK_BYTES: usize = 64 * 1024;
+/// What a server says before the stream, or before what stands instead of it.
+pub(super) const STREAM: u8 = 0;
+pub(super) const REFUSAL: u8 = 1;
+/// Above what a request's number of producers can need.
+const MAX_REFUSAL_BYTES: u64 = 1024 * 1024;
 const CONNECT_TRIES: u32 = 3;
 const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -26,16 +31,42 @@ pub(super) struct Feed {
     // A mutex: held to move one chunk only.
     state: Mutex<FeedState>,
     room: Notify,
+    /// The reader wants the rest.
+    wanted: Notify,
     limit: usize,
     task: Waker,
 }
 
 #[derive(Default)]
 struct FeedState {
-    chunks: VecDeque<Vec<u8>>,
+    chunks: VecDeque<Chunk>,
     bytes: usize,
     /// Why nothing more comes.
-    ended: Option<String>,
+    ended: Option<Ended>,
+}
+
+/// Bytes in order.
+pub(super) enum Chunk {
+    /// Of the stream.
+    More(Vec<u8>),
+    /// Of what stands instead of the rest of the stream.
+    Refusal(Vec<u8>),
+}
+
+impl Chunk {
+    fn capacity(&self) -> usize {
+        match self {
+            Self::More(bytes) | Self::Refusal(bytes) => bytes.capacity(),
+        }
+    }
+}
+
+/// Why nothing more comes.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) reason: String,
+    /// Whether it is worth asking for the rest.
+    pub(super) may_go_on: bool,
 }
 
 impl Feed {
@@ -43,6 +74,7 @@ impl Feed {
         Self {
             state: Mutex::default(),
             room: Notify::new(),
+            wanted: Notify::new(),
             limit,
             task,
         }
@@ -53,7 +85,7 @@ impl Feed {
     }
 
     /// The next chunk, or why there is none and will be none.
-    pub(super) fn take(&self) -> Result<Option<Vec<u8>>, String> {
+    pub(super) fn take(&self) -> Result<Option<Chunk>, Ended> {
         let mut state = self.state();
         match state.chunks.pop_front() {
             Some(chunk) => {
@@ -70,7 +102,7 @@ impl Feed {
         self.state().bytes
     }
 
-    async fn put(&self, chunk: Vec<u8>) {
+    async fn put(&self, chunk: Chunk) {
         loop {
             {
                 let mut state = self.state();
@@ -86,14 +118,30 @@ impl Feed {
         self.task.wake();
     }
 
-    fn end(&self, reason: String) {
-        self.state().ended.get_or_insert(reason);
+    fn end(&self, reason: String, may_go_on: bool) {
+        self.state().ended = Some(Ended { reason, may_go_on });
         self.task.wake();
+    }
+
+    /// Asks for the rest, after an end that was too early.
+    pub(super) fn go_on(&self) {
+        self.state().ended = None;
+        self.wanted.notify_one();
     }
 }
 
 /// Reads from files of this machine.
-pub(super) async fn pump_files(mut scan: Scan, feed: Arc<Feed>) {
+pub(super) async fn pump_files(scan: Scan, feed: Arc<Feed>) {
+    let given_up = |error| feed.end(format!("reading was given up: {error}"), false);
+    let asking = tokio::task::spawn_blocking(move || (scan.refusal(), scan));
+    let (refusal, mut scan) = match asking.await {
+        Ok(asked) => asked,
+        Err(error) => return given_up(error),
+    };
+    if let Some(refusal) = refusal {
+        feed.put(Chunk::Refusal(refusal)).await;
+        return feed.end("nothing follows".into(), false);
+    }
     loop {
         let chunk_bytes = CHUNK_BYTES.min(feed.limit);
         let filled = tokio::task::spawn_blocking(move || {
@@ -104,14 +152,14 @@ pub(super) async fn pump_files(mut scan: Scan, feed: Arc<Feed>) {
         .await;
         let (back, chunk, more) = match filled {
             Ok(filled) => filled,
-            Err(error) => return feed.end(format!("reading was given up: {error}")),
+            Err(error) => return given_up(error),
         };
         scan = back;
         if !chunk.is_empty() {
-            feed.put(chunk).await;
+            feed.put(Chunk::More(chunk)).await;
         }
         if !more {
-            return feed.end("nothing follows".into());
+            return feed.end("nothing follows".into(), false);
         }
     }
 }
@@ -126,34 +174,56 @@ pub(super) struct Remote {
     pub(super) silence_timeout: Duration,
 }
 
-/// Reads from a server.
-pub(super) async fn pump_server(remote: Remote, request: Request, feed: Arc<Feed>) {
-    let reason = match fetch(&remote, &request, &feed).await {
-        Ok(()) => "the server closed the connection".to_owned(),
-        Err(error) => error.to_string(),
-    };
-    feed.end(reason);
+/// Reads from a server. Ends with its reader only, which may ask for the rest.
+pub(super) async fn pump_server(remote: Remote, mut request: Request, feed: Arc<Feed>) {
+    loop {
+        match connect(&remote).await {
+            Err(error) => feed.end(error.to_string(), false),
+            Ok(stream) => match fetch(stream, &remote, &mut request, &feed).await {
+                Ok(()) => feed.end("the server closed the connection".into(), true),
+                Err(error) => feed.end(error.to_string(), true),
+            },
+        }
+        feed.wanted.notified().await;
+    }
 }
 
-async fn fetch(remote: &Remote, request: &Request, feed: &Feed) -> io::Result<()> {
-    let mut stream = connect(remote).await?;
-    let request = request.encode();
-    stream.write_u32_le(request.len() as u32).await?;
-    stream.write_all(&request).await?;
+async fn fetch(
+    mut stream: TcpStream,
+    remote: &Remote,
+    request: &mut Request,
+    feed: &Feed,
+) -> io::Result<()> {
+    let message = request.encode();
+    stream.write_u32_le(message.len() as u32).await?;
+    stream.write_all(&message).await?;
+    let limit = remote.silence_timeout;
+    if heard(limit, stream.read_u8()).await? == REFUSAL {
+        let mut refusal = Vec::new();
+        let mut stream = stream.take(MAX_REFUSAL_BYTES);
+        heard(limit, stream.read_to_end(&mut refusal)).await?;
+        feed.put(Chunk::Refusal(refusal)).await;
+        return Ok(());
+    }
     let chunk_bytes = CHUNK_BYTES.min(feed.limit);
     loop {
         let mut chunk = Vec::with_capacity(chunk_bytes);
-        let read = timeout(remote.silence_timeout, stream.read_buf(&mut chunk))
-            .await
-            .map_err(|_| silent(remote.silence_timeout))??;
-        if read == 0 {
+        if heard(limit, stream.read_buf(&mut chunk)).await? == 0 {
             return Ok(());
         }
+        request.skip += chunk.len() as u64;
         if chunk.len() < chunk.capacity() / 2 {
             chunk.shrink_to_fit();
         }
-        feed.put(chunk).await;
+        feed.put(Chunk::More(chunk)).await;
     }
+}
+
+/// What comes in time.
+async fn heard<T>(limit: Duration, coming: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(limit, coming)
+        .await
+        .unwrap_or_else(|_| Err(silent(limit)))
 }
 
 fn silent(limit: Duration) -> io::Error {
@@ -165,9 +235,7 @@ fn silent(limit: Duration) -> io::Error {
 async fn connect(remote: &Remote) -> io::Result<TcpStream> {
     let mut tries = 1;
     loop {
-        let result = timeout(remote.connect_timeout, dial(remote))
-            .await
-            .unwrap_or_else(|_| Err(silent(remote.connect_timeout)));
+        let result = heard(remote.connect_timeout, dial(remote)).await;
         match result {
             Err(error)
                 if tries < CONNECT_TRIES && error.kind() != io::ErrorKind::PermissionDenied =>

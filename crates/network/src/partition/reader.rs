@@ -10,11 +10,14 @@ use flott_model::{EdgeId, ExecutionAttemptId, JobId};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use super::pump::{Feed, Remote, pump_files, pump_server};
+use super::pump::{Chunk, Feed, Remote, pump_files, pump_server};
 use super::scan::{Request, Scan};
 use super::stream::{Decoder, Element, MAX_PRODUCERS};
 use super::{PartitionDirectory, PartitionError, PartitionId};
 use crate::{DataFrame, Waker};
+
+/// How often a connection may break without anything new before its partitions count as lost.
+const BROKEN_IN_VAIN: u32 = 2;
 
 /// Settings of a [`PartitionReader`].
 #[derive(Clone)]
@@ -117,6 +120,8 @@ struct Source {
     decoder: Decoder,
     /// Whether it gave all of the current sub-partition.
     waits: bool,
+    /// How often its connection broke since something came.
+    broken: u32,
     /// Nothing follows an error.
     failed: Option<PartitionError>,
 }
@@ -273,6 +278,7 @@ impl Source {
             total: settings.sub_partitions,
             wanted: settings.wanted.clone(),
             producers: producers.clone(),
+            skip: 0,
         };
         let for_pump = Arc::clone(&feed);
         let is_here = place == PartitionPlace::Here;
@@ -301,6 +307,7 @@ impl Source {
             pump,
             decoder,
             waits: false,
+            broken: 0,
             failed: None,
         }
     }
@@ -346,11 +353,23 @@ impl Source {
                 Some(element) => return Ok(Some(element)),
                 None => match self.feed.take() {
                     Ok(None) => return Ok(None),
-                    Ok(Some(chunk)) => {
-                        *bytes_read += chunk.len() as u64;
-                        self.decoder.push(chunk);
+                    Ok(Some(Chunk::More(bytes))) => {
+                        self.broken = 0;
+                        *bytes_read += bytes.len() as u64;
+                        self.decoder.push(bytes);
                     }
-                    Err(reason) => return Err(self.lost(settings, reason)),
+                    Ok(Some(Chunk::Refusal(bytes))) => self.decoder.refused(bytes),
+                    Err(ended) if ended.may_go_on && self.broken < BROKEN_IN_VAIN => {
+                        tracing::debug!(
+                            place = self.place,
+                            reason = ended.reason,
+                            "asking for the rest of the partitions"
+                        );
+                        self.broken += 1;
+                        self.feed.go_on();
+                        return Ok(None);
+                    }
+                    Err(ended) => return Err(self.lost(settings, ended.reason)),
                 },
             }
         }

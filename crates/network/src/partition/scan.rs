@@ -18,9 +18,12 @@ pub(super) struct Request {
     /// Which of them are wanted.
     pub(super) wanted: Range<u32>,
     pub(super) producers: Vec<ExecutionAttemptId>,
+    /// Bytes at the beginning of the stream that the consumer has already: a connection broke. The
+    /// same request has the same stream, as long as the partitions are there.
+    pub(super) skip: u64,
 }
 
-const FIXED_BYTES: usize = 20;
+const FIXED_BYTES: usize = 28;
 const ATTEMPT_BYTES: usize = 16;
 /// Places that are looked at in one go: a sign of life is due after that.
 const STEPS: u32 = 4096;
@@ -41,6 +44,7 @@ impl Request {
             .producers
             .iter()
             .flat_map(|id| [id.epoch.0, id.vertex.0, id.subtask, id.attempt]);
+        out.extend_from_slice(&self.skip.to_le_bytes());
         for word in fixed.into_iter().chain(attempts) {
             out.extend_from_slice(&word.to_le_bytes());
         }
@@ -49,6 +53,7 @@ impl Request {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut input = Input(bytes);
+        let skip = input.u64()?;
         let (edge, total) = (EdgeId(input.u32()?), input.u32()?);
         let wanted = input.u32()?..input.u32()?;
         let count = input.u32()? as usize;
@@ -70,6 +75,7 @@ impl Request {
             total,
             wanted,
             producers,
+            skip,
         })
     }
 }
@@ -79,12 +85,15 @@ pub(super) struct Scan {
     directory: PartitionDirectory,
     job: JobId,
     request: Request,
-    begun: bool,
     /// Where it is: a sub-partition, the position of a producer, a region, bytes of its entry.
     sub_partition: u32,
     producer: u32,
     region: u32,
     at: u64,
+    /// Bytes of the stream that are still to be left out.
+    skip: u64,
+    /// Steps in a row that found nothing.
+    quiet: u32,
     /// The partition of that producer.
     open: Option<Arc<OpenPartition>>,
 }
@@ -94,58 +103,72 @@ impl Scan {
         Self {
             directory,
             job,
-            begun: false,
             sub_partition: request.wanted.start,
             producer: 0,
             region: 0,
             at: 0,
+            skip: request.skip,
+            quiet: 0,
             open: None,
             request,
         }
     }
 
-    /// Appends more of the stream, about so many bytes; none if it found none for long. Whether
-    /// there is more; what goes wrong is said in the stream.
+    /// Appends more of the stream, about so many bytes; none if it leaves out much. Whether there is
+    /// more; what goes wrong is said in the stream.
     pub(super) fn fill(&mut self, out: &mut Vec<u8>, limit: usize) -> bool {
-        if !self.begun {
-            self.begun = true;
-            if !self.all_are_there(out) {
-                return false;
-            }
-        }
         for _ in 0..STEPS {
             if out.len() >= limit {
                 break;
             }
             match self.step(out, limit) {
-                Ok(true) => {}
-                Ok(false) => return false,
+                Ok(Step::Said) => self.quiet = 0,
+                Ok(Step::Nothing) => self.quiet += 1,
+                Ok(Step::End) => return false,
                 Err(error) => {
                     self.explain(&error, out);
                     return false;
                 }
             }
+            if self.quiet == STEPS {
+                // It looked in many places where there is nothing. Never within an entry.
+                self.quiet = 0;
+                let start = out.len();
+                stream::append_ping(out);
+                self.said(start, out);
+            }
         }
         true
     }
 
+    /// What was appended since `start` is left out if the consumer has it.
+    fn said(&mut self, start: usize, out: &mut Vec<u8>) -> Step {
+        let known = self.skip.min((out.len() - start) as u64);
+        out.drain(start..start + known as usize);
+        self.skip -= known;
+        Step::Said
+    }
+
+    /// To be asked before anything is read: what the consumer must be told instead of the stream.
     /// All that is missing is said at once: each repair costs a round of new attempts.
-    fn all_are_there(&self, out: &mut Vec<u8>) -> bool {
+    pub(super) fn refusal(&self) -> Option<Vec<u8>> {
+        let mut refusal = Vec::new();
         let mut missing = Vec::new();
         for (position, producer) in (0..).zip(&self.request.producers) {
             match self.partition(*producer) {
                 Ok(_) => {}
                 Err(PartitionError::NotFound { .. }) => missing.push(position),
                 Err(error) => {
-                    explain(position, &error, out);
-                    return false;
+                    explain(position, &error, &mut refusal);
+                    return Some(refusal);
                 }
             }
         }
-        if !missing.is_empty() {
-            stream::append_missing(&missing, out);
+        if missing.is_empty() {
+            return None;
         }
-        missing.is_empty()
+        stream::append_missing(&missing, &mut refusal);
+        Some(refusal)
     }
 
     fn partition(
@@ -168,16 +191,19 @@ impl Scan {
         )))
     }
 
-    fn step(&mut self, out: &mut Vec<u8>, limit: usize) -> Result<bool, PartitionError> {
+    /// Which steps say something must not depend on `limit`.
+    fn step(&mut self, out: &mut Vec<u8>, limit: usize) -> Result<Step, PartitionError> {
+        let start = out.len();
         if self.sub_partition >= self.request.wanted.end {
             stream::append_end(out);
-            return Ok(false);
+            self.said(start, out);
+            return Ok(Step::End);
         }
         let Some(producer) = self.request.producers.get(self.producer as usize) else {
             stream::append_next(self.sub_partition, out);
             self.sub_partition += 1;
             self.producer = 0;
-            return Ok(true);
+            return Ok(self.said(start, out));
         };
         let partition = match &self.open {
             Some(partition) => Arc::clone(partition),
@@ -187,12 +213,17 @@ impl Scan {
             self.open = None;
             self.region = 0;
             self.producer += 1;
-            return Ok(true);
+            return Ok(Step::Nothing);
         }
         let entry = partition.entry(self.region, self.sub_partition)?;
-        if self.at == 0 && (entry.length > 0 || entry.rows > 0) {
+        let is_empty = entry.length == 0 && entry.rows == 0;
+        if self.at == 0 && !is_empty {
             stream::append_entry(self.producer, self.sub_partition, &entry, out);
+            self.said(start, out);
         }
+        let known = self.skip.min(entry.length - self.at);
+        self.skip -= known;
+        self.at += known;
         // At least a little, so that no limit is too small for progress.
         let room = limit.saturating_sub(out.len()).max(1024);
         let length = (entry.length - self.at).min(room as u64);
@@ -203,12 +234,19 @@ impl Scan {
             self.region += 1;
         }
         self.open = Some(partition);
-        Ok(true)
+        Ok(if is_empty { Step::Nothing } else { Step::Said })
     }
 
     fn explain(&self, error: &PartitionError, out: &mut Vec<u8>) {
         explain(self.producer, error, out);
     }
+}
+
+/// What a step did.
+enum Step {
+    Nothing,
+    Said,
+    End,
 }
 
 fn explain(producer: u32, error: &PartitionError, out: &mut Vec<u8>) {
@@ -236,6 +274,7 @@ mod tests {
         #[test]
         fn requests_round_trip(
             edge: u32,
+            skip: u64,
             (from, more, rest) in (0u32..100, 0u32..100, 0u32..100),
             attempts in proptest::collection::vec((0u32..9, 0u32..9, 0u32..9, 0u32..9), 0..9),
         ) {
@@ -252,6 +291,7 @@ mod tests {
                         attempt,
                     })
                     .collect(),
+                skip,
             };
             prop_assert_eq!(Request::decode(&request.encode()), Some(request));
         }

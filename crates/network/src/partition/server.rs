@@ -1,7 +1,7 @@
 //! Serves the partitions of a directory to the workers of their jobs. Lives in the agent, so that
 //! partitions outlive the worker that wrote them.
 //!
-//! A connection is one fetch: handshake, request, stream. TCP holds a fast server back; an open
+//! A connection is one fetch: handshake, request, and the stream or why there is none. TCP holds a fast server back; an open
 //! fetch costs the agent one chunk of memory, however slow its consumer is.
 
 use std::collections::HashMap;
@@ -18,9 +18,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::pump::CHUNK_BYTES;
+use super::pump::{CHUNK_BYTES, REFUSAL, STREAM};
 use super::scan::{MAX_REQUEST_BYTES, Request, Scan};
-use super::{PartitionDirectory, PartitionError, directory, handshake, stream};
+use super::{PartitionDirectory, PartitionError, directory, handshake};
 
 /// Connections whose other end has not proved yet which job it belongs to.
 const MAX_HANDSHAKES: usize = 64;
@@ -236,7 +236,15 @@ async fn serve(
     }
 }
 
-async fn send(stream: &mut TcpStream, mut scan: Scan) -> io::Result<()> {
+async fn send(stream: &mut TcpStream, scan: Scan) -> io::Result<()> {
+    let asking = tokio::task::spawn_blocking(move || (scan.refusal(), scan));
+    let (refusal, mut scan) = asking.await.map_err(io::Error::other)?;
+    if let Some(refusal) = refusal {
+        stream.write_all(&[REFUSAL]).await?;
+        stream.write_all(&refusal).await?;
+        return stream.shutdown().await;
+    }
+    stream.write_all(&[STREAM]).await?;
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     loop {
         chunk.clear();
@@ -246,10 +254,6 @@ async fn send(stream: &mut TcpStream, mut scan: Scan) -> io::Result<()> {
         });
         let more;
         (scan, chunk, more) = filled.await.map_err(io::Error::other)?;
-        if chunk.is_empty() {
-            // It looked in many places where there is nothing. Not in the middle of an entry.
-            stream::append_ping(&mut chunk);
-        }
         stream.write_all(&chunk).await?;
         if !more {
             return stream.shutdown().await;

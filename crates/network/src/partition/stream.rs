@@ -1,4 +1,4 @@
-//! What a fetch is answered with, as bytes: the same whether it comes from a file or from a socket.
+//! What a request is answered with, as bytes: the same whether it comes from a file or from a socket.
 //! No I/O, and no input makes it panic.
 //!
 //! A stream gives sub-partition after sub-partition in order, and each from all its producers. What
@@ -148,6 +148,13 @@ impl Decoder {
         self.buffer.drain(..self.start);
         self.start = 0;
         self.buffer.extend_from_slice(&bytes);
+    }
+
+    /// What was pushed is not gone on with: this stands instead of the rest.
+    pub(super) fn refused(&mut self, bytes: Vec<u8>) {
+        self.start = 0;
+        self.entry = None;
+        self.buffer = bytes;
     }
 
     /// The next element, if enough was pushed for it.
@@ -336,7 +343,7 @@ impl Input<'_> {
         self.array().map(u32::from_le_bytes)
     }
 
-    fn u64(&mut self) -> Option<u64> {
+    pub(super) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 

@@ -40,6 +40,7 @@ pub struct PartitionWriter {
     page_bytes: usize,
     region_bytes: usize,
     max_record_bytes: usize,
+    bytes_taken: u64,
     disk: Disk,
     failed: Option<PartitionError>,
 }
@@ -68,6 +69,7 @@ impl PartitionWriter {
             page_bytes,
             region_bytes: (settings.memory_bytes / 2).max(2 * parts * page_bytes),
             max_record_bytes: settings.max_record_bytes.min(i32::MAX as usize),
+            bytes_taken: 0,
             disk: Disk {
                 name: id.to_string(),
                 state: Arc::new(Mutex::new(DiskState::Idle(file))),
@@ -102,14 +104,16 @@ impl PartitionWriter {
             return Err(error);
         }
         let size = page.bytes.len() - before;
-        page.rows += 1;
         if size > limit {
             page.bytes.truncate(before);
-            page.rows -= 1;
             self.fail(PartitionError::RecordTooLarge { bytes: size, limit });
-        } else if is_full(page, page_bytes) {
-            // What a page needed beyond what was counted when it began.
-            let capacity = page.bytes.capacity();
+            return Ok(());
+        }
+        page.rows += 1;
+        let full = is_full(page, page_bytes).then(|| page.bytes.capacity());
+        self.bytes_taken += size as u64;
+        if let Some(capacity) = full {
+            // What the page needed beyond what was counted when it began.
             self.held += capacity.saturating_sub(self.page_capacity());
             if self.held >= self.region_bytes {
                 self.hand_over(false);
@@ -167,6 +171,11 @@ impl PartitionWriter {
         }
         self.hand_over(true);
         Ok(false)
+    }
+
+    /// Bytes of all rows so far, as they were encoded.
+    pub fn bytes_taken(&self) -> u64 {
+        self.bytes_taken
     }
 
     /// Bytes that went to the data file so far, without those that are on their way.

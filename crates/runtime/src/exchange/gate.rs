@@ -65,6 +65,10 @@ impl<S: InputSet> Gate<S> {
         if !self.tell()? {
             return backpressured;
         }
+        // A partition may have taken a while to be finished: no timer follows the end.
+        if self.ended {
+            return Ok((Poll::Done, Waiting::Idle));
+        }
         if let Some(now) = self.alarm.take_due(&self.clock) {
             self.pacer.processed();
             self.inputs.time(now)?;

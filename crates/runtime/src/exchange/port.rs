@@ -311,7 +311,7 @@ impl<T: Record> Ports<T> {
         std::mem::take(&mut self.records_out)
     }
 
-    /// Bytes sent over the network, or written to disk, so far.
+    /// Bytes of rows sent over the network, or to disk, so far.
     pub fn bytes_out(&self) -> u64 {
         let sent: u64 = self
             .ports
@@ -322,7 +322,7 @@ impl<T: Record> Ports<T> {
             })
             .sum();
         let partition = self.partition.as_ref();
-        sent + partition.map_or(0, |partition| partition.bytes_written())
+        sent + partition.map_or(0, |partition| partition.bytes_out())
     }
 }
 

@@ -203,7 +203,8 @@ fn a_removed_job_leaves_nothing_and_ends_its_fetches() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, PartitionError::Lost { .. }), "{error}");
+    // The fetch was ended, and when it asked for the rest there was none.
+    assert!(matches!(error, PartitionError::NotFound { .. }), "{error}");
     let (error, _) = read(reader_settings(1), directory.path(), locations()).unwrap_err();
     assert!(matches!(error, PartitionError::NotFound { .. }), "{error}");
     // There is nothing left to remove, and that is fine.
@@ -236,4 +237,134 @@ fn a_port_that_is_taken_is_named() {
         server.address()
     );
     assert!(directory.path().join("made").is_dir());
+}
+
+/// Passes on to the server, but cuts each connection after some bytes of its answer.
+fn cutting_proxy(server: String, cuts: Vec<usize>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for cut in cuts {
+            let Ok((mut consumer, _)) = listener.accept() else {
+                return;
+            };
+            let mut upstream = TcpStream::connect(&server).unwrap();
+            let mut forward = (consumer.try_clone().unwrap(), upstream.try_clone().unwrap());
+            let asking = std::thread::spawn(move || std::io::copy(&mut forward.0, &mut forward.1));
+            let mut answer = Vec::new();
+            let mut left = cut;
+            while left > 0 {
+                answer.resize(left.min(10_000), 0);
+                let Ok(read @ 1..) = upstream.read(&mut answer) else {
+                    break;
+                };
+                if consumer.write_all(&answer[..read]).is_err() {
+                    break;
+                }
+                left -= read;
+            }
+            for end in [consumer, upstream] {
+                let _ = end.shutdown(std::net::Shutdown::Both);
+            }
+            let _ = asking.join();
+        }
+    });
+    address
+}
+
+fn many_rows() -> Vec<(u32, Row)> {
+    (0..3000u32)
+        .map(|index| (index % 7, row(&vec![index as u8; index as usize % 400])))
+        .collect()
+}
+
+#[test]
+fn a_broken_connection_is_taken_up_where_it_broke() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(directory.path());
+    let mut expected = Read::new();
+    for subtask in 0..3 {
+        let settings = PartitionWriterSettings {
+            memory_bytes: 50_000,
+            ..writer_settings(7)
+        };
+        write(directory.path(), partition(subtask), settings, &many_rows());
+        for (sub_partition, row) in many_rows() {
+            expected.entry(sub_partition).or_default().push(row);
+        }
+    }
+    expected.values_mut().for_each(|rows| rows.sort());
+    // The handshake's answer has 66 bytes.
+    let cuts = [67, 80, 1000, 66, 1001, 30_000, 250_000, 100, usize::MAX];
+    let proxy = cutting_proxy(server.address().to_owned(), cuts.to_vec());
+    let locations = (0..3)
+        .map(|subtask| at(subtask, PartitionPlace::Server(proxy.clone())))
+        .collect();
+    let mut found = read(reader_settings(7), directory.path(), locations).unwrap();
+    found.values_mut().for_each(|rows| rows.sort());
+    assert!(found == expected);
+}
+
+#[test]
+fn a_connection_that_breaks_in_vain_is_lost() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = serve(directory.path());
+    write(
+        directory.path(),
+        partition(0),
+        writer_settings(7),
+        &many_rows(),
+    );
+    let cuts = [1000, 66, 66, 66, usize::MAX];
+    let proxy = cutting_proxy(server.address().to_owned(), cuts.to_vec());
+    let locations = vec![at(0, PartitionPlace::Server(proxy))];
+    let (error, missing) = read(reader_settings(7), directory.path(), locations).unwrap_err();
+    assert!(matches!(error, PartitionError::Lost { .. }), "{error}");
+    assert_eq!(missing, [producer(0)]);
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(60))]
+
+    /// What a consumer has is exactly what is left out, whatever chunks the stream was read in.
+    #[test]
+    fn the_rest_of_a_stream_is_the_rest(
+        cut: proptest::sample::Index,
+        limits in (1usize..5000, 1usize..5000),
+    ) {
+        use super::super::scan::{Request, Scan};
+        let directory = tempfile::tempdir().unwrap();
+        let settings = PartitionWriterSettings {
+            memory_bytes: 0,
+            ..writer_settings(40)
+        };
+        // Few sub-partitions have rows, so that there are signs of life between them.
+        let rows: Vec<(u32, Row)> = (0..60u32)
+            .map(|index| (index % 2 * 37, row(&[index as u8; 100])))
+            .collect();
+        write(directory.path(), partition(0), settings, &rows);
+        let stream = |skip, limit| {
+            let request = Request {
+                edge: EDGE,
+                total: 40,
+                wanted: 0..40,
+                // One partition many times is many partitions.
+                producers: vec![producer(0); 200],
+                skip,
+            };
+            let mut scan = Scan::new(PartitionDirectory::new(directory.path()), JOB, request);
+            let mut stream = Vec::new();
+            loop {
+                let mut chunk = Vec::new();
+                let more = scan.fill(&mut chunk, limit);
+                stream.extend_from_slice(&chunk);
+                if !more {
+                    return stream;
+                }
+            }
+        };
+        let whole = stream(0, limits.0);
+        let known = cut.index(whole.len() + 1);
+        proptest::prop_assert!(stream(known as u64, limits.1) == whole[known..]);
+    }
 }

@@ -72,8 +72,8 @@ impl PartitionOutput {
         settled.map_err(|error| task_error(&error))
     }
 
-    pub(in super::super) fn bytes_written(&self) -> u64 {
-        self.writer.bytes_written()
+    pub(in super::super) fn bytes_out(&self) -> u64 {
+        self.writer.bytes_taken()
     }
 }
 
