@@ -17,6 +17,7 @@ use tokio::time::{Instant, Interval};
 
 use crate::bundle::Verified;
 use crate::memory::MemoryMeter;
+use crate::partitions::Partitions;
 use crate::supervisor::Place;
 use crate::workers::Workers;
 
@@ -48,6 +49,8 @@ pub struct AgentSettings {
     pub directory: PathBuf,
     /// Where logs go.
     pub log_directory: PathBuf,
+    /// Where finished partitions are kept: its own, cleared at its start and removed at its end.
+    pub partition_directory: PathBuf,
 }
 
 /// Why an agent ended.
@@ -65,6 +68,7 @@ pub struct Agent {
     settings: AgentSettings,
     node: Node,
     workers: Workers,
+    partitions: Partitions,
     memory: MemoryMeter,
     /// Exits the JobManager was not told of yet.
     unreported: VecDeque<WorkerExited>,
@@ -97,6 +101,7 @@ impl Agent {
         Self {
             node,
             workers: Workers::new(place),
+            partitions: Partitions::default(),
             memory: MemoryMeter::default(),
             unreported: VecDeque::new(),
             epoch: 0,
@@ -118,6 +123,9 @@ impl Agent {
             job_manager = self.settings.job_manager,
             "task executor started"
         );
+        let directory = self.settings.partition_directory.clone();
+        self.partitions =
+            Partitions::start(directory, &self.settings.host, &self.settings.secret).await;
         let mut signal = pin!(signal);
         let end = tokio::select! {
             end = self.serve() => end,
@@ -127,6 +135,7 @@ impl Agent {
             }
         };
         self.workers.end_all(END_GRACE).await;
+        self.partitions.end().await;
         let used = self.memory.sample();
         tracing::info!(
             peak_resident_bytes = used.peak_resident_bytes,
@@ -215,6 +224,7 @@ impl Agent {
                         "worker ended"
                     );
                     self.unreported.push_back(exited);
+                    self.delete_released();
                 }
                 _ = heartbeat.tick() => {
                     let used = self.memory.sample();
@@ -238,20 +248,28 @@ impl Agent {
                 *heartbeat = tokio::time::interval(period);
                 tracing::info!(epoch = self.epoch, "registered with the JobManager");
             }
-            agent_command::Kind::StartWorker(start) => {
+            agent_command::Kind::StartWorker(mut start) => {
                 if start.epoch >= self.epoch {
+                    start.spec = self.partitions.tell(start.spec);
                     self.workers.start(start);
                 }
             }
             agent_command::Kind::StopWorker(stop) => self.workers.stop(&stop),
-            // It announced no partition server, so there are none.
-            agent_command::Kind::ReleasePartitions(_) => (),
+            agent_command::Kind::ReleasePartitions(release) => {
+                self.partitions.release(&release.job);
+                self.delete_released();
+            }
             agent_command::Kind::Stop(stop) => {
                 tracing::info!(reason = stop.reason, "told to stop");
                 return Some(SessionEnd::Stopped);
             }
         }
         None
+    }
+
+    fn delete_released(&mut self) {
+        self.partitions
+            .delete_released(|job| self.workers.lives(job));
     }
 
     fn registration(&self) -> RegisterAgent {
@@ -263,7 +281,7 @@ impl Agent {
             glibc: self.node.glibc(),
             protocol_version: PROTOCOL_VERSION,
             pid: std::process::id(),
-            partition_address: String::new(),
+            partition_address: self.partitions.address(),
         }
     }
 }

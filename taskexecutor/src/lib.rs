@@ -4,6 +4,7 @@
 mod agent;
 mod bundle;
 mod memory;
+mod partitions;
 mod supervisor;
 mod workers;
 

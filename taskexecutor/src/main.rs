@@ -61,15 +61,20 @@ fn settings(log_directory: PathBuf) -> anyhow::Result<AgentSettings> {
     let secret = secret.with_context(|| {
         format!("the container's token file has no {SECRET_KEY}: the appmaster must put it there")
     })?;
+    let container = variable("CONTAINER_ID")?;
+    let directory = std::env::current_dir().context("finding the working directory failed")?;
+    // YARN removes them with the application, also after an agent that could not.
+    let disk = first_directory("LOCAL_DIRS").unwrap_or_else(|_| directory.clone());
     Ok(AgentSettings {
-        container: variable("CONTAINER_ID")?,
+        partition_directory: disk.join(format!("flott-partitions-{container}")),
+        container,
         host: variable("NM_HOST")?,
         job_manager: spec.job_manager,
         secret: Secret::new(secret),
         slots: spec.slots,
         memory_bytes: spec.memory_bytes,
         job_manager_lost_timeout: Duration::from_millis(spec.job_manager_lost_timeout_ms),
-        directory: std::env::current_dir().context("finding the working directory failed")?,
+        directory,
         log_directory,
     })
 }

@@ -59,6 +59,11 @@ impl Workers {
         }
     }
 
+    /// Whether a worker of the job lives.
+    pub(crate) fn lives(&self, job: &str) -> bool {
+        self.stops.keys().any(|(owner, _)| owner == job)
+    }
+
     /// The next worker that ended; `None` if none lives. Cancel-safe.
     pub(crate) async fn next_exit(&mut self) -> Option<WorkerExited> {
         loop {

@@ -9,17 +9,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flott_protocol::message::{
-    AgentCommand, AgentMessage, AgentRegistered, JobBundle, ShippedFile, StartWorker, StopAgent,
-    StopWorker, WorkerCommand, WorkerExited, WorkerMessage, agent_command, agent_message,
+    AgentCommand, AgentMessage, AgentRegistered, JobBundle, ReleasePartitions, ShippedFile,
+    StartWorker, StopAgent, StopWorker, WorkerCommand, WorkerExited, WorkerMessage, WorkerSpec,
+    agent_command, agent_message,
 };
 use flott_protocol::rpc::{BlobSource, ConnectError, Endpoint, Secret, serve};
 use flott_taskexecutor::{Agent, AgentEnd, AgentSettings};
+use prost::Message;
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 const JOB: &str = "0123456789abcdef0123456789abcdef";
+/// An address, because partitions are served there.
+const HOST: &str = "127.0.0.1";
 const DEADLINE: Duration = Duration::from_secs(20);
 
 type Connection = (mpsc::Receiver<AgentMessage>, mpsc::Sender<AgentCommand>);
@@ -103,9 +107,11 @@ impl Cluster {
             .await
             .unwrap();
         });
+        let left_over = directory.path().join("partitions/left over");
+        std::fs::create_dir_all(left_over).unwrap();
         let agent = Agent::new(AgentSettings {
             container: "container_1".to_owned(),
-            host: "node-a".to_owned(),
+            host: HOST.to_owned(),
             job_manager,
             secret: Secret::new(agent_secret),
             slots: 2,
@@ -113,6 +119,7 @@ impl Cluster {
             job_manager_lost_timeout: lost_timeout,
             directory: directory.path().to_owned(),
             log_directory: directory.path().to_owned(),
+            partition_directory: directory.path().join("partitions"),
         });
         let agent = tokio::spawn(agent.run(std::future::pending()));
         Self {
@@ -140,6 +147,7 @@ impl Cluster {
         };
         assert_eq!((agent.container.as_str(), agent.slots), ("container_1", 2));
         assert!(agent.glibc.starts_with("2."), "{}", agent.glibc);
+        assert!(agent.partition_address.starts_with("127.0.0.1:"));
         self.connection = Some(connection);
         let registered = AgentRegistered {
             epoch: 1,
@@ -258,7 +266,7 @@ async fn a_worker_has_its_role_spec_directory_and_files() {
         "{}",
         message(&exited)
     );
-    assert_eq!(exited.failure.location, "container_1 (node-a)");
+    assert_eq!(exited.failure.location, format!("container_1 ({HOST})"));
     let log = cluster.directory.path().join(format!("worker-{JOB}-7.out"));
     let output = std::fs::read_to_string(log).unwrap();
     assert_eq!(output, "worker more the spec\nshipped\n600\nno tokens\n");
@@ -267,6 +275,76 @@ async fn a_worker_has_its_role_spec_directory_and_files() {
         .count();
     assert_eq!(left, 0, "the worker's directory is removed");
     assert_eq!(cluster.stop().await, AgentEnd::Stopped);
+}
+
+#[tokio::test]
+async fn partitions_stay_after_their_worker_until_they_are_released() {
+    let cluster = Cluster::start(true, b"secret", DEADLINE);
+    let mut cluster = cluster.await;
+    let partitions = cluster.directory.path().join("partitions");
+    let (mine, other) = (partitions.join(JOB), partitions.join("f".repeat(32)));
+    cluster.accept().await;
+    assert!(
+        !partitions.join("left over").exists(),
+        "an agent clears what another one left"
+    );
+    // The shell finds the directory in the spec, as text among the bytes.
+    let script = "dir=$(grep -ao '/[^[:cntrl:]]*partitions' \"$FLOTT_WORKER_SPEC\"); \
+                  mkdir -p \"$dir/$JOB\"; echo rows > \"$dir/$JOB/e0\"; \
+                  [ -z \"$STAY\" ] || { echo up > ../../up; read line; }";
+    let run = |job: String, stay: bool| {
+        move |start: &mut StartWorker| {
+            let spec = WorkerSpec {
+                job: job.clone(),
+                ..WorkerSpec::default()
+            };
+            start.spec = spec.encode_to_vec();
+            start.environment.insert("JOB".to_owned(), job.clone());
+            if stay {
+                start.environment.insert("STAY".to_owned(), "1".to_owned());
+            }
+            start.job = job;
+        }
+    };
+    cluster
+        .run_with(1, script, run(JOB.to_owned(), false))
+        .await;
+    assert!(message(&cluster.exit().await).contains("exit code 0"));
+    assert!(mine.join("e0").exists(), "it outlives its worker");
+    cluster.run_with(2, script, run("f".repeat(32), true)).await;
+    cluster.written("up").await;
+    for job in [JOB.to_owned(), "f".repeat(32), "no job".to_owned()] {
+        let release = ReleasePartitions { job };
+        cluster
+            .tell(agent_command::Kind::ReleasePartitions(release))
+            .await;
+    }
+    gone(&mine).await;
+    assert!(other.join("e0").exists(), "a worker may still write there");
+    let stop = StopWorker {
+        job: "f".repeat(32),
+        incarnation: 2,
+        grace_ms: 0,
+    };
+    cluster.tell(agent_command::Kind::StopWorker(stop)).await;
+    cluster.exit().await;
+    gone(&other).await;
+    let directory = cluster.directory.path().join("partitions");
+    assert!(directory.exists());
+    let kept = std::mem::replace(&mut cluster.directory, tempfile::tempdir().unwrap());
+    assert_eq!(cluster.stop().await, AgentEnd::Stopped);
+    assert!(!directory.exists(), "an agent leaves nothing");
+    drop(kept);
+}
+
+/// Waits until a path does not exist any more.
+async fn gone(path: &Path) {
+    within(async {
+        while path.exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -412,7 +490,8 @@ async fn a_program_that_is_none_is_refused_with_the_nodes_name() {
         .run_with(1, "", |start| start.bundle.executable = program)
         .await;
     let exited = cluster.exit().await;
-    let expected = "the job's executable cannot run on node node-a: it is not a Linux executable";
+    let expected =
+        "the job's executable cannot run on node 127.0.0.1: it is not a Linux executable";
     assert_eq!(message(&exited), expected);
     cluster.stop().await;
 }
