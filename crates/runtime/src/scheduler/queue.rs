@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,11 @@ const WORTH_STEALING: u64 = Duration::from_micros(50).as_nanos() as u64;
 const SLOW_TURNS: u32 = 64;
 
 /// A thread that sleeps looks around so often: a poll that blocks, against the rules, must not hold
-/// up for ever what it woke before.
+/// up for ever what it woke before, or what waits for a timer of its thread.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
+
+/// A timer that is late by so much fires at another thread: its own is in a long poll.
+const LATE: u64 = Duration::from_millis(5).as_nanos() as u64;
 
 /// When a task is to be woken.
 struct Timer {
@@ -77,6 +80,8 @@ struct ThreadQueue {
     len: AtomicUsize,
     /// Its polls take long.
     slow: AtomicBool,
+    /// When its first timer is due; 0: it has none.
+    first_timer: AtomicU64,
 }
 
 impl ThreadQueue {
@@ -86,6 +91,33 @@ impl ThreadQueue {
             0
         } else {
             WORTH_STEALING
+        }
+    }
+
+    fn note_first_timer(&self, local: &Local) {
+        let first = local.timers.peek();
+        let at = first.map_or(0, |Reverse(timer)| timer.at.max(1));
+        self.first_timer.store(at, Ordering::Relaxed);
+    }
+
+    /// Wakes the tasks whose time has come by then.
+    fn fire_timers(&self, until: u64) {
+        let first = self.first_timer.load(Ordering::Relaxed);
+        if first == 0 || first > until {
+            return;
+        }
+        loop {
+            let mut local = lock(self);
+            let is_due = |Reverse(timer): &Reverse<Timer>| timer.at <= until;
+            let timer = local.timers.peek().is_some_and(is_due);
+            let timer = timer.then(|| local.timers.pop()).flatten();
+            self.note_first_timer(&local);
+            // Waking takes the lock.
+            drop(local);
+            match timer {
+                Some(Reverse(timer)) => timer.task.wake_cell(),
+                None => return,
+            }
         }
     }
 }
@@ -175,7 +207,9 @@ impl Queues {
         let thread = self.here().map_or(task.home(), |here| here.thread);
         let at = self.time_of(at);
         let thread = &self.threads[thread];
-        lock(thread).timers.push(Reverse(Timer { at, task }));
+        let mut local = lock(thread);
+        local.timers.push(Reverse(Timer { at, task }));
+        thread.note_first_timer(&local);
     }
 
     pub(super) fn stop(&self) {
@@ -226,16 +260,8 @@ impl Queues {
     /// The next task of the thread's own.
     fn next(&self, thread: usize, now: u64) -> Option<Arc<TaskCell>> {
         let own = &self.threads[thread];
+        own.fire_timers(now);
         let mut local = lock(own);
-        if local
-            .timers
-            .peek()
-            .is_some_and(|Reverse(timer)| timer.at <= now)
-        {
-            drop(local);
-            self.fire_timers(own, now);
-            local = lock(own);
-        }
         let task = local.ready.pop(now)?;
         own.len.store(local.ready.len(), Ordering::Relaxed);
         let too_much = local.ready.has_waited(now, own.worth_stealing());
@@ -246,30 +272,12 @@ impl Queues {
         Some(task)
     }
 
-    fn fire_timers(&self, own: &ThreadQueue, now: u64) {
-        loop {
-            let mut local = lock(own);
-            if local
-                .timers
-                .peek()
-                .is_none_or(|Reverse(timer)| timer.at > now)
-            {
-                return;
-            }
-            let timer = local.timers.pop();
-            // Waking takes the lock.
-            drop(local);
-            if let Some(Reverse(timer)) = timer {
-                timer.task.wake_cell();
-            }
-        }
-    }
-
     /// A task that another thread will not run soon.
     fn steal(&self, thief: usize, now: u64) -> Option<Arc<TaskCell>> {
         let count = self.threads.len();
         (1..count).find_map(|step| {
             let victim = &self.threads[(thief + step) % count];
+            victim.fire_timers(now.saturating_sub(LATE));
             if victim.len.load(Ordering::Relaxed) == 0 {
                 return None;
             }

@@ -284,3 +284,49 @@ fn threads_share_the_work_of_one_thread_that_has_too_much() {
         .collect();
     assert_eq!(threads.len(), 2);
 }
+
+#[test]
+fn the_timer_of_a_thread_whose_poll_blocks_fires_at_another() {
+    let scheduler = Scheduler::start(2).unwrap();
+    let (fired, woken) = mpsc::channel();
+    let (done, ended) = mpsc::channel();
+    let blocked = Waker::default();
+    let next = blocked.clone();
+    // Its timer is the thread's that polls the other one next.
+    let mut at = None;
+    let sleeper = Run(move || match at {
+        None => {
+            next.wake();
+            let later = Instant::now() + Duration::from_millis(20);
+            at = Some(later);
+            Ok(Poll::PendingUntil(later))
+        }
+        Some(at) if Instant::now() < at => Ok(Poll::PendingUntil(at)),
+        Some(_) => {
+            fired.send(()).unwrap();
+            Ok(Poll::Done)
+        }
+    });
+    let (rested, first_poll) = mpsc::channel();
+    let mut polls = 0;
+    let blocker = Run(move || {
+        polls += 1;
+        if polls == 1 {
+            rested.send(()).unwrap();
+            return Ok(Poll::Pending);
+        }
+        let woken = woken.recv_timeout(DEADLINE);
+        woken.map_err(|_| TaskError::user("the timer did not fire"))?;
+        Ok(Poll::Done)
+    });
+    let exit = |done: &mpsc::Sender<TaskExit>| -> Box<dyn FnOnce(TaskExit) + Send> {
+        let done = done.clone();
+        Box::new(move |exit| done.send(exit).unwrap())
+    };
+    scheduler.spawn(Box::new(blocker), &blocked, exit(&done));
+    first_poll.recv_timeout(DEADLINE).unwrap();
+    scheduler.spawn(Box::new(sleeper), &Waker::default(), exit(&done));
+    for _ in 0..2 {
+        assert_eq!(ended.recv_timeout(DEADLINE).unwrap(), TaskExit::Finished);
+    }
+}
