@@ -398,5 +398,5 @@ fn table<K: Key, S: StateTable<K>>(states: &mut [Registered<K>], index: u32) -> 
         .map(|state| state.table.as_mut() as &mut dyn Any);
     table
         .and_then(|table| table.downcast_mut())
-        .expect("a handle is used with the state of the operator that registered it")
+        .expect(crate::operator_state::FOREIGN)
 }

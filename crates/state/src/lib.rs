@@ -20,6 +20,7 @@ mod scope;
 mod table;
 mod timers;
 mod ttl;
+mod unregistered;
 mod value;
 
 pub use aggregating::{AggregateFunction, AggregatingState};

@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use flott_record::Record;
 
 use crate::ordered_map::OrderedMap;
+use crate::unregistered::UNREGISTERED;
 use crate::{ListStateDescriptor, MapStateDescriptor, StateError, StateTtlConfig, SubKey};
 
 /// How the elements of a list find subtasks again after a restore.
@@ -71,7 +72,8 @@ impl OperatorStateAccess for OperatorBackend {
     }
 }
 
-const FOREIGN: &str = "a handle is used with the state of the operator that registered it";
+pub(crate) const FOREIGN: &str =
+    "a handle of state is used with the operator that registered it: register it in `open`";
 
 impl OperatorBackend {
     /// No states.
@@ -211,6 +213,16 @@ impl<T> Clone for OperatorListState<T> {
 
 impl<T> Copy for OperatorListState<T> {}
 
+impl<T> Default for OperatorListState<T> {
+    /// A handle to be replaced by a registered one in `open`.
+    fn default() -> Self {
+        Self {
+            index: UNREGISTERED,
+            kind: PhantomData,
+        }
+    }
+}
+
 impl<T: Record> OperatorListState<T> {
     fn list<C: OperatorStateAccess + ?Sized>(self, cx: &mut C) -> &mut Vec<T> {
         &mut cx
@@ -277,6 +289,16 @@ impl<MK, MV> Clone for BroadcastState<MK, MV> {
 }
 
 impl<MK, MV> Copy for BroadcastState<MK, MV> {}
+
+impl<MK, MV> Default for BroadcastState<MK, MV> {
+    /// A handle to be replaced by a registered one in `open`.
+    fn default() -> Self {
+        Self {
+            index: UNREGISTERED,
+            kind: PhantomData,
+        }
+    }
+}
 
 impl<MK: SubKey, MV: Record> BroadcastState<MK, MV> {
     fn map<C: OperatorStateRead + ?Sized>(self, cx: &C) -> &OrderedMap<MK, MV> {
