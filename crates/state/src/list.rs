@@ -304,7 +304,8 @@ impl<T: Record, N: SubKey> ListState<T, N> {
 }
 
 impl<T: Record> ListState<T> {
-    /// All keys of this subtask that have a list, with their hashes.
+    /// All keys of this subtask that have a list, with their hashes; with time to live also
+    /// those whose state has expired and not been removed yet.
     pub fn keys<C: KeyedStateAccess + ?Sized>(&self, cx: &mut C) -> Vec<(u64, C::Key)> {
         cx.keyed_state().keys_of(self.index)
     }

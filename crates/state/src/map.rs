@@ -420,7 +420,8 @@ impl<MK: SubKey, MV: Record, N: SubKey> MapState<MK, MV, N> {
 }
 
 impl<MK: SubKey, MV: Record> MapState<MK, MV> {
-    /// All keys of this subtask that have a map, with their hashes.
+    /// All keys of this subtask that have a map, with their hashes; with time to live also
+    /// those whose state has expired and not been removed yet.
     pub fn state_keys<C: KeyedStateAccess + ?Sized>(&self, cx: &mut C) -> Vec<(u64, C::Key)> {
         cx.keyed_state().keys_of(self.index)
     }

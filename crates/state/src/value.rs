@@ -134,7 +134,8 @@ impl<T: Record, N: SubKey> ValueState<T, N> {
 
 impl<T: Record> ValueState<T> {
     /// All keys of this subtask that have a value, with their hashes: to change the state of every
-    /// key, as the broadcast side of a stream may.
+    /// key, as the broadcast side of a stream may. With time to live also those whose value has
+    /// expired and not been removed yet.
     pub fn keys<C: KeyedStateAccess + ?Sized>(&self, cx: &mut C) -> Vec<(u64, C::Key)> {
         cx.keyed_state().keys_of(self.index)
     }
