@@ -2,6 +2,7 @@
 //! starts. Same messages, same channels, no network.
 
 mod agent;
+mod partitions;
 
 use std::collections::BTreeMap;
 use std::fmt;

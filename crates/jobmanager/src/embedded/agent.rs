@@ -13,6 +13,7 @@ use prost::Message;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
+use super::partitions::Partitions;
 use super::{HOST, WorkerFactory};
 use crate::connections::Connections;
 
@@ -29,6 +30,7 @@ struct Agent {
     workers: JoinSet<WorkerKey>,
     /// Ends the commands of a worker.
     stops: BTreeMap<WorkerKey, (AbortHandle, bool)>,
+    partitions: Partitions,
 }
 
 /// Registers, starts and watches workers until told to stop.
@@ -41,12 +43,14 @@ pub(super) async fn run(
     let (messages, incoming) = mpsc::channel(CHANNEL_CAPACITY);
     let (outgoing, mut commands) = mpsc::channel::<AgentCommand>(CHANNEL_CAPACITY);
     connections.agent_connected(incoming, outgoing);
+    let partitions = Partitions::start().await;
     let register = RegisterAgent {
         container: container.0,
         host: HOST.to_owned(),
         slots,
         protocol_version: PROTOCOL_VERSION,
         pid: std::process::id(),
+        partition_address: partitions.address(),
         ..RegisterAgent::default()
     };
     let mut agent = Agent {
@@ -54,6 +58,7 @@ pub(super) async fn run(
         connections,
         workers: JoinSet::new(),
         stops: BTreeMap::new(),
+        partitions,
     };
     let mut heartbeat = tokio::time::interval(FIRST_HEARTBEAT);
     let mut peak = 0;
@@ -72,12 +77,15 @@ pub(super) async fn run(
                     }
                 }
                 Some(Some(agent_command::Kind::StopWorker(stop))) => agent.stop(&stop),
-                // It announced no partition server, so there are none.
-                Some(Some(agent_command::Kind::ReleasePartitions(_))) => (),
+                Some(Some(agent_command::Kind::ReleasePartitions(release))) => {
+                    agent.partitions.release(&release.job);
+                    agent.delete_released();
+                }
                 Some(None) => (), // A kind of a later version.
             },
             Some(ended) = agent.workers.join_next() => {
                 let exited = agent.ended(ended.ok());
+                agent.delete_released();
                 for exited in exited {
                     send(&messages, agent_message::Kind::WorkerExited(exited)).await;
                 }
@@ -103,10 +111,11 @@ impl Agent {
         let key = (start.job.clone(), start.incarnation);
         let spec = WorkerSpec::decode(start.spec.as_slice());
         let job = start.job.parse::<JobId>();
-        let (Ok(spec), Ok(job)) = (spec, job) else {
+        let (Ok(mut spec), Ok(job)) = (spec, job) else {
             let failure = Failure::new(FailureClass::Fatal, "the worker's spec cannot be read");
             return Some(exited(key, failure, false));
         };
+        self.partitions.tell(job, &mut spec);
         let (from_worker, to_relay) = mpsc::channel(CHANNEL_CAPACITY);
         let (to_worker, commands) = mpsc::channel(CHANNEL_CAPACITY);
         let relayed = relay(self.connections.clone(), job, to_relay, to_worker);
@@ -132,6 +141,11 @@ impl Agent {
                 relay.abort();
             });
         }
+    }
+
+    fn delete_released(&mut self) {
+        let lives = |job: &str| self.stops.keys().any(|(owner, _)| owner == job);
+        self.partitions.delete_released(lives);
     }
 
     /// The exits to report when a relay ended: its worker's, or those of aborted relays.
