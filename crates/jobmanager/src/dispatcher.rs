@@ -5,14 +5,16 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use flott_config::options;
 use flott_coordination::job::JobCore;
 use flott_model::{GraphError, JobGraph, JobId};
-use flott_protocol::message::JobBundle;
+use flott_protocol::message::{Inspection, JobBundle};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
+use crate::inspect::{self, Remembered, Sampling, WorkerInspection};
 use crate::job_master::{self, JobInput, JobMaster};
 use crate::launch::WorkerLaunch;
 use crate::resource_manager::{self, ResourceInput};
@@ -50,6 +52,8 @@ struct JobEntry {
     snapshot: watch::Receiver<JobSnapshot>,
     inbox: mpsc::Sender<JobInput>,
     fingerprint: u64,
+    metrics: Arc<Remembered>,
+    stacks: Arc<Remembered>,
 }
 
 /// A job that was not accepted.
@@ -133,6 +137,8 @@ impl DispatcherHandle {
                     snapshot,
                     inbox: inbox.clone(),
                     fingerprint,
+                    metrics: Arc::default(),
+                    stacks: Arc::default(),
                 });
             }
         }
@@ -169,11 +175,58 @@ impl DispatcherHandle {
 
     /// Asks a job to end; without effect on one that has ended. Whether there is such a job.
     pub async fn cancel(&self, job: JobId) -> bool {
-        let inbox = self.jobs_map().get(&job).map(|entry| entry.inbox.clone());
+        let inbox = self.of(job, |entry| entry.inbox.clone());
         let Some(inbox) = inbox else { return false };
         // A closed inbox is that of a job that has ended.
         let _ = inbox.send(JobInput::Cancel).await;
         true
+    }
+
+    /// What the tasks of a job are doing, asked of its workers; an answer serves all readers for as long as
+    /// `metrics.fetcher.update-interval` says. Empty if no worker runs.
+    pub async fn task_metrics(&self, job: JobId) -> Arc<Vec<WorkerInspection>> {
+        let age = &options::METRICS_FETCHER_UPDATE_INTERVAL;
+        let age = self.shared.settings.configuration.get(age);
+        let Some(remembered) = self.of(job, |entry| Arc::clone(&entry.metrics)) else {
+            return Arc::default();
+        };
+        let ask = self.inspect(job, Inspection::Metrics, Sampling::default());
+        remembered.get(age, ask).await
+    }
+
+    /// The stacks of the tasks of a job, sampled unless an answer is younger than `age`.
+    pub async fn task_stacks(
+        &self,
+        job: JobId,
+        sampling: Sampling,
+        age: Duration,
+    ) -> Arc<Vec<WorkerInspection>> {
+        let Some(remembered) = self.of(job, |entry| Arc::clone(&entry.stacks)) else {
+            return Arc::default();
+        };
+        let ask = self.inspect(job, Inspection::Stacks, sampling);
+        remembered.get(age, ask).await
+    }
+
+    /// Asks the workers of a job. Those that do not answer in time are left out.
+    pub async fn inspect(
+        &self,
+        job: JobId,
+        what: Inspection,
+        sampling: Sampling,
+    ) -> Vec<WorkerInspection> {
+        let Some(inbox) = self.of(job, |entry| entry.inbox.clone()) else {
+            return Vec::new();
+        };
+        let (question, answer) = inspect::question(what, sampling);
+        match inbox.send(JobInput::Inspect(question)).await {
+            Ok(()) => answer.collect().await,
+            Err(_) => Vec::new(), // The job has ended.
+        }
+    }
+
+    fn of<T>(&self, job: JobId, read: impl FnOnce(&JobEntry) -> T) -> Option<T> {
+        self.jobs_map().get(&job).map(read)
     }
 
     /// A job as it is now.

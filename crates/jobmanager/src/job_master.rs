@@ -9,13 +9,16 @@ use flott_model::{
     ContainerId, ExecutionState, Failure, FailureClass, Incarnation, JobId, JobStatus,
 };
 use flott_protocol::message::{
-    CancelTasks, CommitOutputs, DeployTasks, StopWorker, StopWorkerProcess, TaskReport,
+    CancelTasks, CommitOutputs, Coordinate, DeployTasks, StopWorker, StopWorkerProcess, TaskReport,
     WorkerCommand, WorkerRegistered, worker_command, worker_message,
 };
 use tokio::sync::mpsc;
 
 use crate::connections::ConnectionId;
+use crate::coordination::{Coordination, Relay};
+use crate::coordination::CoordinatorSeat;
 use crate::deployment::{PartitionAddresses, committable, descriptor, output};
+use crate::inspect::{Inspections, Question};
 use crate::launch::WorkerLaunch;
 use crate::resource_manager::ResourceInput;
 use crate::settings::WORKER_RECONNECT_GRACE;
@@ -42,6 +45,8 @@ pub(crate) enum JobInput {
         worker: WorkerId,
     },
     Cancel,
+    /// Somebody wants to know what the tasks are doing.
+    Inspect(Question),
     /// The JobManager ends: leave the job as it is.
     Suspend,
 }
@@ -104,6 +109,8 @@ pub(crate) async fn run(
         timers: Timers::new(),
         pending: VecDeque::new(),
         partition_addresses: PartitionAddresses::new(),
+        inspections: Inspections::default(),
+        coordinator: CoordinatorSeat::default(),
         suspended: false,
     };
     shell.start().await;
@@ -130,6 +137,8 @@ struct Shell {
     /// Events that wait for the core.
     pending: VecDeque<JobEvent>,
     partition_addresses: PartitionAddresses,
+    inspections: Inspections,
+    coordinator: CoordinatorSeat,
     suspended: bool,
 }
 
@@ -192,6 +201,7 @@ impl Shell {
                 self.pending.push_back(JobEvent::SlotsUnavailable(failure));
             }
             ResourceOutput::ContainerLost { container, failure } => {
+                self.coordination.container_lost(&container);
                 self.workers
                     .retain(|worker, _| worker.container != container);
                 self.partition_addresses.remove(&container);
@@ -245,6 +255,13 @@ impl Shell {
                         .schedule(JobTimer::Reconnect(worker, connection), due);
                 }
             }
+            JobInput::Inspect(question) => {
+                let workers = self.workers.values();
+                self.inspections.ask(
+                    question,
+                    workers.filter_map(|worker| worker.commands.as_ref()),
+                );
+            }
             JobInput::Cancel => self.pending.push_back(JobEvent::CancelRequested),
             JobInput::Suspend => self.suspended = true,
         }
@@ -295,7 +312,65 @@ impl Shell {
                 self.pending
                     .push_back(JobEvent::Committed { round, failure });
             }
+            worker_message::Kind::Coordinate(message) => self.coordinate(&worker, message),
             worker_message::Kind::Unfit(failure) => self.lose(worker, failure),
+            worker_message::Kind::Inspected(part) => self.inspections.answered(worker, part),
+            worker_message::Kind::Coordinate(message) => self.relay(&worker, message),
+        }
+    }
+
+    /// Makes sure that somebody coordinates the sources before they ask.
+    fn seat_coordinator(&mut self) {
+        let connected = self.workers.iter();
+        let live = connected.filter(|(_, known)| known.commands.is_some());
+        if let Some((worker, start)) = self.coordinator.fill(live.map(|(worker, _)| worker)) {
+            let deploy = DeployTasks {
+                tasks: Vec::new(),
+                coordinator: Some(start),
+            };
+            self.tell(&worker, worker_command::Kind::Deploy(deploy));
+        }
+    }
+
+    /// Relays between a source's subtask and the coordinator. What finds no way is asked again.
+    fn relay(&mut self, from: &WorkerId, message: Coordinate) {
+        let to = self.coordinator.route(from, &message);
+        let known = to.and_then(|to| self.workers.get(&to));
+        if let Some(commands) = known.and_then(|known| known.commands.as_ref()) {
+            let kind = Some(worker_command::Kind::Coordinate(message));
+            if commands.try_send(WorkerCommand { kind }).is_err() {
+                tracing::debug!(job = %self.master.id, "a message between sources was dropped");
+            }
+        }
+    }
+
+    /// Relays what sources and their coordinator say.
+    fn coordinate(&mut self, from: &WorkerId, message: Coordinate) {
+        match self.coordination.relay(from, message) {
+            Relay::Nothing => (),
+            Relay::To(worker, message) => {
+                // A worker that is gone needs no answer: its tasks are run again.
+                if self.workers.contains_key(&worker) {
+                    self.tell(&worker, worker_command::Kind::Coordinate(message));
+                }
+            }
+            Relay::NoCoordinator(message) => {
+                let mut workers = self.workers.iter();
+                let connected = workers.find(|(_, worker)| worker.commands.is_some());
+                let Some((worker, _)) = connected else {
+                    return;
+                };
+                let worker = worker.clone();
+                let deploy = DeployTasks {
+                    tasks: Vec::new(),
+                    coordinator: self.coordination.choose(&worker),
+                };
+                self.tell(&worker, worker_command::Kind::Deploy(deploy));
+                // Who asks in vain asks again: the rest waits for that.
+                if worker != *from {
+                    self.tell(&worker, worker_command::Kind::Coordinate(message));
+                }
+            }
         }
     }
 
@@ -310,6 +385,9 @@ impl Shell {
         if let Some(metrics) = report.metrics {
             self.master.view.metrics(report.attempt.into(), metrics);
         }
+        self.master
+            .view
+            .accumulators(report.attempt.into(), report.accumulators);
         self.pending.push_back(JobEvent::TaskStateChanged {
             attempt: report.attempt.into(),
             state,
@@ -356,6 +434,7 @@ impl Shell {
     }
 
     fn lose(&mut self, worker: WorkerId, failure: Failure) {
+        self.coordination.lost(&worker);
         self.workers.remove(&worker);
         self.pending
             .push_back(JobEvent::WorkerLost { worker, failure });
@@ -388,7 +467,12 @@ impl Shell {
                     .into_iter()
                     .map(|task| descriptor(task, &self.partition_addresses))
                     .collect();
-                self.tell(&worker, worker_command::Kind::Deploy(DeployTasks { tasks }));
+                self.seat_coordinator();
+                let deploy = DeployTasks {
+                    tasks,
+                    coordinator: None,
+                };
+                self.tell(&worker, worker_command::Kind::Deploy(deploy));
             }
             JobAction::CancelTasks { worker, attempts } => {
                 let attempts = attempts.into_iter().map(Into::into).collect();
@@ -439,6 +523,7 @@ impl Shell {
     }
 
     async fn stop(&mut self, worker: WorkerId) {
+        self.coordination.lost(&worker);
         if let Some(known) = self.workers.remove(&worker) {
             self.tell_to_stop(&known);
         }

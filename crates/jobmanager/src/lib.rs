@@ -4,10 +4,13 @@
 //! No decisions here: shells turn what happens into events and do what the cores say.
 
 mod connections;
+mod coordination;
+mod coordination;
 mod deployment;
 mod dispatcher;
 mod driver;
 mod embedded;
+mod inspect;
 mod job_master;
 mod launch;
 mod program_launcher;
@@ -22,6 +25,7 @@ pub use connections::Connections;
 pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
 pub use driver::{DriverContext, DriverEvent, ResourceDriver};
 pub use embedded::{EmbeddedDriver, WorkerFactory};
+pub use inspect::{Sampling, WorkerInspection};
 pub use program_launcher::{ProgramEnd, ProgramLauncher, ProgramSettings};
 pub use server::serve;
 pub use settings::DispatcherSettings;

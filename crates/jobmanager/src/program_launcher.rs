@@ -239,6 +239,11 @@ impl ExecuteHandler for SubmittedJobs {
             status: snapshot.status.number(),
             failure: snapshot.root_cause().cloned(),
             runtime_ms: snapshot.duration_ms(),
+            accumulators: snapshot
+                .accumulators()
+                .into_iter()
+                .map(Into::into)
+                .collect(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use flott_metrics::accumulators::{AccumulatorSnapshot, MergedAccumulator, merge_all};
 use flott_model::{ExecutionState, Failure, JobGraph, JobId, JobStatus};
 use flott_protocol::message::{JobBundle, MemoryUse, TaskMetrics};
 
@@ -70,6 +71,8 @@ pub struct SubtaskSnapshot {
     pub timestamps: BTreeMap<ExecutionState, UnixMillis>,
     /// Its counters so far.
     pub metrics: TaskMetrics,
+    /// What it accumulated, once it has ended.
+    pub accumulators: Arc<[AccumulatorSnapshot]>,
 }
 
 /// A task executor at one moment.
@@ -138,6 +141,12 @@ impl JobSnapshot {
         failed.then(|| self.failures.first().map(|failure| &failure.root))?
     }
 
+    /// The accumulators of the tasks that have ended, over all of them.
+    pub fn accumulators(&self) -> Vec<MergedAccumulator> {
+        let subtasks = self.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+        merge_all(subtasks.flat_map(|subtask| subtask.accumulators.iter().cloned()))
+    }
+
     /// How many subtasks are in each state.
     pub fn subtasks_by_state(&self) -> BTreeMap<ExecutionState, u32> {
         let mut counts = BTreeMap::new();
@@ -168,6 +177,7 @@ impl SubtaskSnapshot {
             host: String::new(),
             timestamps: BTreeMap::from([(ExecutionState::Created, now)]),
             metrics: TaskMetrics::default(),
+            accumulators: Arc::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use flott_coordination::job::{JobCore, WorkerId};
 use flott_model::{
     ContainerId, ExecutionAttemptId, ExecutionState, Failure, JobGraph, JobId, JobStatus,
 };
-use flott_protocol::message::{JobBundle, TaskMetrics};
+use flott_protocol::message::{JobBundle, TaskAccumulator, TaskMetrics};
 use tokio::sync::watch;
 
 use crate::snapshot::{FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis, unix_millis};
@@ -142,6 +142,18 @@ impl JobView {
         self.with_subtask(attempt, false, |subtask| {
             if subtask.attempt == attempt.attempt {
                 subtask.metrics = metrics;
+            }
+        });
+    }
+
+    /// What a task accumulated that has just ended; those of older attempts are ignored.
+    pub(crate) fn accumulators(&mut self, attempt: ExecutionAttemptId, all: Vec<TaskAccumulator>) {
+        if all.is_empty() {
+            return;
+        }
+        self.with_subtask(attempt, false, |subtask| {
+            if subtask.attempt == attempt.attempt {
+                subtask.accumulators = all.into_iter().map(Into::into).collect();
             }
         });
     }

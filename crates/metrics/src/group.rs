@@ -67,6 +67,11 @@ impl MetricGroup {
         self.add_group(key).add_group(value)
     }
 
+    /// Where all metrics of the task are.
+    pub fn registry(&self) -> &MetricRegistry {
+        &self.registry
+    }
+
     /// The parts of the names in this group, from the operator on.
     pub fn scope(&self) -> &[String] {
         &self.scope

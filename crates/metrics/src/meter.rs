@@ -7,34 +7,31 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::Counter;
 
 /// How often a view looks at its count.
-pub(crate) const UPDATE_INTERVAL_MS: i64 = 5_000;
+const UPDATE_INTERVAL_MS: i64 = 5_000;
 /// The time that rates are averaged over. A meter that is younger counts the missing time as silence, as Flink's does.
 const SPAN_SECONDS: i64 = 60;
 const SLOTS: usize = (SPAN_SECONDS * 1000 / UPDATE_INTERVAL_MS) as usize + 1;
 
 /// The counts of the last minute, one for each update.
 #[derive(Debug)]
-pub(crate) struct Window<const N: usize> {
+struct Window<const N: usize> {
     counts: [i64; N],
     newest: usize,
     /// Number of the update interval of the newest count; `None` before the first.
     interval: Option<i64>,
-    /// How many updates there were.
-    updates: usize,
 }
 
 impl<const N: usize> Window<N> {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         Self {
             counts: [0; N],
             newest: 0,
             interval: None,
-            updates: 0,
         }
     }
 
     /// Takes the count at `now`, once per update interval; intervals that were missed get it too. Whether anything moved.
-    pub(crate) fn update(&mut self, now_ms: i64, count: i64) -> bool {
+    fn update(&mut self, now_ms: i64, count: i64) -> bool {
         let current = now_ms.div_euclid(UPDATE_INTERVAL_MS);
         // A clock that goes back is waited for.
         let missed = match self.interval {
@@ -44,7 +41,6 @@ impl<const N: usize> Window<N> {
         for _ in 0..missed {
             self.newest = (self.newest + 1) % N;
             self.counts[self.newest] = count;
-            self.updates = self.updates.saturating_add(1);
         }
         if missed > 0 {
             self.interval = Some(current);
@@ -53,14 +49,9 @@ impl<const N: usize> Window<N> {
     }
 
     /// By how much the count grew over the window.
-    pub(crate) fn growth(&self) -> i64 {
+    fn growth(&self) -> i64 {
         let oldest = self.counts[(self.newest + 1) % N];
         self.counts[self.newest].wrapping_sub(oldest)
-    }
-
-    /// Over how many update intervals there were counts, at most those of the window.
-    pub(crate) fn intervals(&self) -> usize {
-        self.updates.min(N - 1)
     }
 }
 

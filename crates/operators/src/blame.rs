@@ -41,12 +41,23 @@ impl Drop for Function {
 pub struct Site {
     names: Arc<[String]>,
     records: u64,
+    /// Which of several inputs; empty if there is one.
+    input: &'static str,
 }
 
 impl Site {
     /// For the operators of a fused run in order, or for one operator.
     pub fn new(names: Arc<[String]>) -> Self {
-        Self { names, records: 0 }
+        Self {
+            names,
+            records: 0,
+            input: "",
+        }
+    }
+
+    /// For the records of one of several inputs, each of which counts its own.
+    pub(crate) fn of_input(self, input: &'static str) -> Self {
+        Self { input, ..self }
     }
 
     /// Covers the processing of a batch (or of a timer). Call [`Scope::next`] for each record.
@@ -58,6 +69,7 @@ impl Site {
             site: self,
             records,
             in_record: false,
+            timer: None,
         }
     }
 
@@ -67,13 +79,22 @@ impl Site {
         error.placed(&place)
     }
 
+    /// As [`Site::locate`], for a record that was taken earlier.
+    pub(crate) fn locate_at(&self, record: u64, error: TaskError) -> TaskError {
+        let place = self.describe(error.operator, Some(record));
+        error.placed(&place)
+    }
+
     fn describe(&self, operator: u32, record: Option<u64>) -> String {
         let name = match (operator.checked_sub(1), self.names.len()) {
             (Some(index), _) => self.names.get(index as usize).cloned(),
             (None, 0) => None,
             (None, _) => Some(self.names.join(" -> ")),
         };
-        let record = record.map_or(String::new(), |record| format!(", record {record}"));
+        let record = record.map_or(String::new(), |record| match self.input {
+            "" => format!(", record {record}"),
+            input => format!(", {input} input, record {record}"),
+        });
         match name {
             Some(name) => format!("operator '{name}'{record}"),
             None => format!("exchange{record}"),
@@ -86,6 +107,8 @@ pub struct Scope<'a> {
     site: &'a mut Site,
     records: u64,
     in_record: bool,
+    /// When not in a record: the timer that fires.
+    timer: Option<i64>,
 }
 
 impl Scope<'_> {
@@ -96,12 +119,31 @@ impl Scope<'_> {
         self.in_record = true;
     }
 
-    /// Adds operator and record to the user's error.
+    /// The timer of that time, in milliseconds since the epoch, fires.
+    #[inline(always)]
+    pub(crate) fn at_timer(&mut self, timestamp: i64) {
+        self.in_record = false;
+        self.timer = Some(timestamp);
+    }
+
+    /// The number of the record, counted from 1.
+    pub(crate) fn record(&self) -> u64 {
+        self.records
+    }
+
+    /// Adds operator and record (or timer) to the user's error.
     pub fn locate(&self, error: TaskError) -> TaskError {
-        let place = self
-            .site
-            .describe(error.operator, self.in_record.then_some(self.records));
+        let place = self.place(error.operator);
         error.placed(&place)
+    }
+
+    fn place(&self, operator: u32) -> String {
+        let record = self.in_record.then_some(self.records);
+        let mut place = self.site.describe(operator, record);
+        if let (false, Some(timer)) = (self.in_record, self.timer) {
+            place.push_str(&format!(", timer at {timer} ms"));
+        }
+        place
     }
 }
 
@@ -110,9 +152,7 @@ impl Drop for Scope<'_> {
     fn drop(&mut self) {
         self.site.records = self.records;
         if std::thread::panicking() {
-            let place = self
-                .site
-                .describe(OPERATOR.get(), self.in_record.then_some(self.records));
+            let place = self.place(OPERATOR.get());
             // The innermost is told first; those around it know less.
             PLACE.with_borrow_mut(|known| known.get_or_insert(place).len());
         }
@@ -151,6 +191,21 @@ mod tests {
         let place = take_place();
         assert_eq!(place.as_deref(), Some("operator 'Flat Map', record 2"));
         assert_eq!(take_place(), None);
+    }
+
+    #[test]
+    fn inputs_and_timers_are_told() {
+        let mut site = site(&["Co-Process"]).of_input("second");
+        let mut scope = site.scope();
+        scope.next();
+        let error = scope.locate(TaskError::user("no"));
+        assert_eq!(error.message, "operator 'Co-Process', second input, record 1: no");
+        scope.at_timer(70);
+        let error = scope.locate(TaskError::user("no"));
+        assert_eq!(error.message, "operator 'Co-Process', timer at 70 ms: no");
+        drop(scope);
+        let error = site.locate_at(5, TaskError::user("no"));
+        assert_eq!(error.message, "operator 'Co-Process', second input, record 5: no");
     }
 
     #[test]

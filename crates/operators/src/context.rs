@@ -2,13 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use flott_filesystem::FileSystems;
+use flott_metrics::accumulators::Accumulators;
+use flott_metrics::{MetricGroup, MetricRegistry};
 use flott_model::{Epoch, ExecutionAttemptId, OperatorUid, VertexId};
 use flott_network::Waker;
 
 use crate::TaskClock;
 use crate::blame::Site;
+use crate::flow::Flow;
+use crate::source::Coordination;
 
 /// Given to every factory when a subtask is built.
 #[derive(Clone)]
@@ -41,6 +46,16 @@ pub struct SubtaskContext {
     pub committables: Committables,
     /// Counters of the task.
     pub counters: Arc<TaskCounters>,
+    /// Where the operator adds metrics of its own.
+    pub metrics: MetricGroup,
+    /// To the enumerator of the source.
+    pub coordination: Coordination,
+    /// What the job's subtasks add up.
+    pub accumulators: Accumulators,
+    /// What the operator emits, counted.
+    pub flow: Arc<Flow>,
+    /// How often sources send latency markers; `None`: never.
+    pub latency_interval: Option<Duration>,
 }
 
 /// Which operator something belongs to.
@@ -88,6 +103,11 @@ impl SubtaskContext {
             files: Arc::new(FileSystems::local()),
             committables: Committables::default(),
             counters: Arc::default(),
+            metrics: MetricRegistry::new().operator(operator),
+            coordination: Coordination::default(),
+            accumulators: Accumulators::default(),
+            flow: Arc::default(),
+            latency_interval: None,
         }
     }
 }
@@ -127,8 +147,19 @@ impl Committables {
     }
 }
 
+/// What a task does with its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doing {
+    /// It works, or waits for a thread to work on.
+    Busy,
+    /// It waits for input.
+    Idle,
+    /// It waits for room downstream.
+    Backpressured,
+}
+
 /// Counters of a task: written by its thread once per batch, read by the reporter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct TaskCounters {
     /// numRecordsIn.
     pub records_in: AtomicU64,
@@ -138,18 +169,153 @@ pub struct TaskCounters {
     pub bytes_in: AtomicU64,
     /// numBytesOut over the network.
     pub bytes_out: AtomicU64,
-    /// Time in which the task processed, nanoseconds.
-    pub busy_ns: AtomicU64,
-    /// Time in which it waited for room downstream, nanoseconds.
-    pub backpressured_ns: AtomicU64,
-    /// Time in which it had nothing to do, nanoseconds.
-    pub idle_ns: AtomicU64,
+    /// numLateRecordsDropped: records that came too late for their windows.
+    pub late_records_dropped: AtomicU64,
+    /// Batches from tasks of the same process.
+    pub buffers_in_local: AtomicU64,
+    /// Frames from other processes.
+    pub buffers_in_remote: AtomicU64,
+    /// Batches and frames sent.
+    pub buffers_out: AtomicU64,
+    /// What goes into the head of the task.
+    pub input: Flow,
+    /// Time spent, in nanoseconds, by [`Doing`].
+    spent_ns: [AtomicU64; 3],
+    /// Since when the task does what it does now, in nanoseconds since `base`, times 4, plus the [`Doing`].
+    now: AtomicU64,
+    base: Instant,
+    /// Counters of its writers, each of which counts what it sends in its own.
+    // A std mutex: held to add a writer, and for a sum when a reporter reads.
+    writers: Mutex<Vec<Arc<TaskCounters>>>,
+}
+
+impl Default for TaskCounters {
+    fn default() -> Self {
+        Self::new(Arc::default())
+    }
 }
 
 impl TaskCounters {
+    /// Nothing has happened; the task is idle. Latency markers are told by these ids of their sources, by vertex.
+    pub fn new(sources: Arc<[String]>) -> Self {
+        Self {
+            records_in: AtomicU64::new(0),
+            records_out: AtomicU64::new(0),
+            bytes_in: AtomicU64::new(0),
+            bytes_out: AtomicU64::new(0),
+            late_records_dropped: AtomicU64::new(0),
+            buffers_in_local: AtomicU64::new(0),
+            buffers_in_remote: AtomicU64::new(0),
+            buffers_out: AtomicU64::new(0),
+            input: Flow::new(sources),
+            spent_ns: Default::default(),
+            now: AtomicU64::new(Doing::Idle as u64),
+            base: Instant::now(),
+            writers: Mutex::default(),
+        }
+    }
+
+    /// From `at` on the task does that; called by its thread only.
+    #[inline]
+    pub fn does(&self, what: Doing, at: Instant) {
+        let at = nanos(at.saturating_duration_since(self.base));
+        let before = self.now.swap(at << 2 | what as u64, Ordering::Relaxed);
+        if let Some(spent) = self.spent_ns.get((before & 3) as usize) {
+            Self::add(spent, at.saturating_sub(before >> 2));
+        }
+    }
+
+    /// Time spent doing that, what it does now included.
+    pub fn time(&self, what: Doing) -> Duration {
+        let spent = self.spent_ns[what as usize].load(Ordering::Relaxed);
+        let now = self.now.load(Ordering::Relaxed);
+        let running = if now & 3 == what as u64 {
+            nanos(self.base.elapsed()).saturating_sub(now >> 2)
+        } else {
+            0
+        };
+        Duration::from_nanos(spent + running)
+    }
+
+    /// What it does now.
+    pub fn doing(&self) -> Doing {
+        match self.now.load(Ordering::Relaxed) & 3 {
+            0 => Doing::Busy,
+            1 => Doing::Idle,
+            _ => Doing::Backpressured,
+        }
+    }
+
+    /// Counters for one more writer of the task.
+    pub fn add_writer(&self) -> Arc<Self> {
+        let writer = Arc::<Self>::default();
+        self.writers().push(Arc::clone(&writer));
+        writer
+    }
+
+    /// A counter of the task and of all its writers.
+    pub fn sum(&self, counter: impl Fn(&Self) -> &AtomicU64) -> u64 {
+        let own = counter(self).load(Ordering::Relaxed);
+        let writers = self.writers();
+        let writers = writers.iter().map(|writer| counter(writer));
+        own + writers.map(|one| one.load(Ordering::Relaxed)).sum::<u64>()
+    }
+
+    fn writers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Self>>> {
+        self.writers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds to a counter that only the calling thread writes.
     #[inline]
     pub fn add(counter: &AtomicU64, amount: u64) {
         counter.store(counter.load(Ordering::Relaxed) + amount, Ordering::Relaxed);
+    }
+}
+
+/// Fits in 62 bits for 146 years.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_spent_on_one_thing_after_the_other() {
+        let counters = TaskCounters::default();
+        let at = |ms| counters.base + Duration::from_millis(ms);
+        counters.does(Doing::Busy, at(100));
+        counters.does(Doing::Backpressured, at(150));
+        counters.does(Doing::Busy, at(450));
+        assert_eq!(counters.doing(), Doing::Busy);
+        counters.does(Doing::Idle, at(1_000_000));
+        let spent = |what| counters.time(what).as_millis();
+        assert_eq!(spent(Doing::Busy), 50 + 999_550);
+        assert_eq!(spent(Doing::Backpressured), 300);
+        // Idle since a time that has not come.
+        assert_eq!(spent(Doing::Idle), 100);
+    }
+
+    #[test]
+    fn what_a_task_does_now_counts() {
+        let counters = TaskCounters::default();
+        let long_ago = Duration::from_secs(3600);
+        let counters = TaskCounters {
+            base: counters.base.checked_sub(long_ago).unwrap(),
+            ..counters
+        };
+        assert!(counters.time(Doing::Idle) >= long_ago);
+        assert_eq!(counters.time(Doing::Busy), Duration::ZERO);
+    }
+
+    #[test]
+    fn writers_count_for_their_task() {
+        let counters = TaskCounters::default();
+        for rows in [3, 4] {
+            TaskCounters::add(&counters.add_writer().records_out, rows);
+        }
+        assert_eq!(counters.sum(|one| &one.records_out), 7);
+        assert_eq!(counters.sum(|one| &one.records_in), 0);
     }
 }

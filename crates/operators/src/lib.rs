@@ -3,23 +3,29 @@
 //! Stateless operators are fused by generics ([`pipe`]); everything else meets at [`BatchSink`],
 //! one dynamic call per batch.
 
+pub mod asynchronous;
 pub mod blame;
 pub mod chain;
 mod clock;
 mod collect;
 mod context;
 mod error;
+pub mod flow;
+pub mod join;
 pub mod keyed;
 mod output;
 pub mod pipe;
+pub mod process;
 pub mod side;
 pub mod sink;
 pub mod source;
+pub mod time;
+pub mod window;
 
 pub use chain::{BatchSink, TwoInputSink};
 pub use clock::TaskClock;
 pub use collect::Collect;
-pub use context::{Committables, OperatorIdentity, SubtaskContext, TaskCounters};
+pub use context::{Committables, Doing, OperatorIdentity, SubtaskContext, TaskCounters};
 pub use error::TaskError;
 pub use output::{Collector, Output};
 pub use side::OutputTag;

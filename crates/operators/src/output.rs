@@ -2,10 +2,13 @@
 //! although there was no room.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use flott_network::{Batch, Control, Message, NO_TIMESTAMP, batch_rows};
 use flott_record::{Data, Record};
 
+use crate::flow::Flow;
+use crate::process::Sides;
 use crate::side::{AnySide, OutputTag};
 use crate::{BatchSink, Collect, TaskError};
 
@@ -19,6 +22,7 @@ pub struct Output<T> {
     failed: Option<TaskError>,
     sides: Vec<Box<dyn AnySide>>,
     emitted: u64,
+    flow: Option<Arc<Flow>>,
 }
 
 impl<T: Data> Output<T> {
@@ -37,7 +41,13 @@ impl<T: Data> Output<T> {
             failed: None,
             sides,
             emitted: 0,
+            flow: None,
         }
+    }
+
+    /// Tells a flow what passes.
+    pub fn count(&mut self, flow: Arc<Flow>) {
+        self.flow = Some(flow);
     }
 
     /// Emits a row to a side output; drops it if nobody reads that.
@@ -47,12 +57,13 @@ impl<T: Data> Output<T> {
         };
         match side.as_any().downcast_mut::<Output<U>>() {
             Some(output) => output.collect(row, timestamp),
-            None => self.fail(TaskError::fatal(format!(
-                "side output '{}' is read as another type than it is written with: use one \
-                 OutputTag for both",
-                tag.id()
-            ))),
+            None => self.fail(crate::process::other_type(tag.id())),
         }
+    }
+
+    /// Takes the side outputs out: whoever takes them passes everything on to them from then on.
+    pub fn take_sides(&mut self) -> Sides {
+        Sides::new(std::mem::take(&mut self.sides))
     }
 
     /// Rows emitted so far to what follows.
@@ -75,6 +86,9 @@ impl<T: Data> Output<T> {
             return;
         }
         self.emitted += self.buffer.len() as u64;
+        if let Some(flow) = &self.flow {
+            flow.passed(self.emitted);
+        }
         if self.failed.is_some() {
             self.buffer.clear();
         } else if self.full {
@@ -103,9 +117,16 @@ impl<T: Data> Output<T> {
             self.overdraft.push_back(Message::Control(control));
             return Ok(());
         }
-        self.next.control(control)?;
+        self.pass_control(control)?;
         self.full = !self.next.settle()?;
         Ok(())
+    }
+
+    fn pass_control(&mut self, control: Control) -> Result<(), TaskError> {
+        if let Some(flow) = &self.flow {
+            flow.control(control);
+        }
+        self.next.control(control)
     }
 
     /// Passes the processing time on.
@@ -140,7 +161,7 @@ impl<T: Data> Output<T> {
             match self.overdraft.pop_front() {
                 None => break,
                 Some(Message::Rows(mut rows)) => self.next.batch(&mut rows)?,
-                Some(Message::Control(control)) => self.next.control(control)?,
+                Some(Message::Control(control)) => self.pass_control(control)?,
             }
         }
         self.full = false;
@@ -198,11 +219,6 @@ impl<'a, T: Data> Collector<'a, T> {
         self.output.collect(row, timestamp);
     }
 
-    /// Emits a row to a side output, with the same event time; drops it if nobody reads that.
-    pub fn side<U: Record>(&mut self, tag: &OutputTag<U>, row: U) {
-        self.output.side(tag, row, self.timestamp);
-    }
-
     /// The event time that rows get, if they get one.
     pub fn timestamp(&self) -> Option<i64> {
         Some(self.timestamp).filter(|timestamp| *timestamp != NO_TIMESTAMP)
@@ -211,11 +227,6 @@ impl<'a, T: Data> Collector<'a, T> {
     /// Another element is processed.
     pub fn set_timestamp(&mut self, timestamp: i64) {
         self.timestamp = timestamp;
-    }
-
-    /// The output itself.
-    pub fn output(&mut self) -> &mut Output<T> {
-        self.output
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use flott_network::Control;
 use flott_record::{Data, Record};
 
+use crate::flow::Flow;
 use crate::{BatchSink, Output, TaskError};
 
 /// Names a side output and its type. Use one tag (or clones of it) for writing and for reading.
@@ -62,6 +63,8 @@ pub trait AnySide: Send {
     fn flush(&mut self) -> Result<(), TaskError>;
     /// See [`Output`].
     fn settle(&mut self) -> Result<bool, TaskError>;
+    /// Tells a flow what passes.
+    fn count(&mut self, flow: Arc<Flow>);
 }
 
 struct Side<U> {
@@ -104,5 +107,9 @@ impl<U: Data> AnySide for Side<U> {
 
     fn settle(&mut self) -> Result<bool, TaskError> {
         self.output.settle()
+    }
+
+    fn count(&mut self, flow: Arc<Flow>) {
+        self.output.count(flow);
     }
 }

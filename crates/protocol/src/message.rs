@@ -1,6 +1,7 @@
 //! Messages between JobManager, agents and workers.
 
 mod agent;
+mod inspect;
 mod task;
 mod worker;
 
@@ -9,12 +10,17 @@ pub use agent::{
     RegisterAgent, ReleasePartitions, ShippedFile, StartWorker, StopAgent, StopWorker,
     WorkerExited, agent_command, agent_message,
 };
+pub use inspect::{
+    Inspect, Inspected, Inspection, Metric, SampledStack, TaskAccumulator, TaskInspected,
+    ThreadInspected,
+};
 pub use task::{
     AttemptId, Channel, ChannelEnd, PartitionSource, SubtaskCommittable, TaskDescriptor, TaskGate,
     TaskMetrics, TaskReport,
 };
 pub use worker::{
-    CancelTasks, CommitOutputs, CommitResult, DeployTasks, RegisterWorker, StopWorkerProcess,
+    CancelTasks, CommitOutputs, CommitResult, Coordinate, DeployTasks, RegisterWorker,
+    RunCoordinator, StopWorkerProcess,
     WorkerCommand, WorkerMessage, WorkerRegistered, WorkerReport, WorkerSpec, worker_command,
     worker_message,
 };

@@ -6,6 +6,7 @@ mod server;
 use std::collections::BTreeMap;
 use std::io;
 
+use flott_metrics::accumulators::MergedAccumulator;
 use prost::Message;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -110,6 +111,53 @@ pub struct JobEnded {
     /// From acceptance to end, in milliseconds.
     #[prost(uint64, tag = "4")]
     pub runtime_ms: u64,
+    /// What its subtasks accumulated.
+    #[prost(message, repeated, tag = "20")]
+    pub accumulators: Vec<JobAccumulator>,
+}
+
+/// An accumulator of a job, as far as it can be merged without the program's code.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct JobAccumulator {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: String,
+    /// Its kind.
+    #[prost(string, tag = "2")]
+    pub kind: String,
+    /// Encoded values that are still to be merged.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub parts: Vec<Vec<u8>>,
+    /// As text.
+    #[prost(string, tag = "4")]
+    pub text: String,
+    /// Why it cannot be read; empty if it can.
+    #[prost(string, tag = "5")]
+    pub failure: String,
+}
+
+impl From<MergedAccumulator> for JobAccumulator {
+    fn from(merged: MergedAccumulator) -> Self {
+        Self {
+            name: merged.name,
+            kind: merged.kind,
+            parts: merged.parts,
+            text: merged.text,
+            failure: merged.failure.unwrap_or_default(),
+        }
+    }
+}
+
+impl From<JobAccumulator> for MergedAccumulator {
+    fn from(sent: JobAccumulator) -> Self {
+        Self {
+            name: sent.name,
+            kind: sent.kind,
+            parts: sent.parts,
+            text: sent.text,
+            failure: Some(sent.failure).filter(|failure| !failure.is_empty()),
+        }
+    }
 }
 
 /// Writes one message: u32 big-endian length, then its bytes.

@@ -1,10 +1,9 @@
 //! When a task flushes, and where its time goes.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use flott_operators::{TaskClock, TaskCounters};
+use flott_operators::{Doing, TaskClock, TaskCounters};
 
 use crate::scheduler::Poll;
 
@@ -17,12 +16,12 @@ const IDLE_FLUSH: Duration = Duration::from_millis(1);
 const LONGEST_MS: u64 = 1_000_000_000_000;
 
 /// `execution.buffer-timeout`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BufferTimeout {
-    /// Only full buffers are sent (-1).
-    Never,
     /// Nothing waits longer than this; zero: each batch is sent at once.
     After(Duration),
+    /// Only full buffers are sent (-1).
+    Never,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +35,7 @@ pub(crate) struct Pacer {
     last_flush: Instant,
     dirty: bool,
     poll_start: Instant,
-    last_end: Instant,
-    waiting: Waiting,
     counters: Arc<TaskCounters>,
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Pacer {
@@ -53,33 +46,30 @@ impl Pacer {
             last_flush: now,
             dirty: false,
             poll_start: now,
-            last_end: now,
-            waiting: Waiting::Idle,
             counters,
         }
     }
 
-    /// A poll begins: the time since the last one was spent waiting.
+    /// A poll begins.
     pub(crate) fn begin(&mut self) {
         self.poll_start = Instant::now();
-        let counter: &AtomicU64 = match self.waiting {
-            Waiting::Idle => &self.counters.idle_ns,
-            Waiting::Backpressured => &self.counters.backpressured_ns,
-        };
-        TaskCounters::add(
-            counter,
-            nanos(self.poll_start.duration_since(self.last_end)),
-        );
+        self.counters.does(Doing::Busy, self.poll_start);
     }
 
-    /// A poll ends; what follows is that kind of waiting.
-    pub(crate) fn end(&mut self, waiting: Waiting) {
-        self.last_end = Instant::now();
-        self.waiting = waiting;
-        TaskCounters::add(
-            &self.counters.busy_ns,
-            nanos(self.last_end.duration_since(self.poll_start)),
-        );
+    /// A poll ends; what follows is that kind of waiting. A task with more to do waits for a thread, which is not its fault:
+    /// it counts as busy.
+    pub(crate) fn end(&mut self, poll: Poll, waiting: Waiting) {
+        let doing = match (poll, waiting) {
+            (Poll::Ready, _) => Doing::Busy,
+            (_, Waiting::Idle) => Doing::Idle,
+            (_, Waiting::Backpressured) => Doing::Backpressured,
+        };
+        self.counters.does(doing, Instant::now());
+    }
+
+    /// When the poll began.
+    pub(crate) fn now(&self) -> Instant {
+        self.poll_start
     }
 
     pub(crate) fn slice_is_over(&self) -> bool {

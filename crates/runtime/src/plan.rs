@@ -4,22 +4,36 @@
 //! `Box<dyn BatchSink<T>>` (or, for a sink, nothing): the closure that knows `T` was made where `T`
 //! was known, so there is no unsafe code and no cost per record.
 
+mod flows;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
 use flott_network::Waker;
+use flott_operators::flow::Flow;
 use flott_operators::side::AnySide;
 use flott_operators::sink::Committer;
+use flott_operators::source::EnumeratorFactory;
 use flott_operators::{OperatorIdentity, Output, SubtaskContext, TaskError};
 use flott_record::Data;
 
 use crate::exchange::{AnyBox, InputHalf, OutputHalf, unbox};
 use crate::pacer::BufferTimeout;
 use crate::scheduler::Tasklet;
+use flows::Feed;
+
+/// Builds a source's task, and what finds its splits.
+#[derive(Clone)]
+pub struct SourceFactory {
+    /// Builds the task in front of the rest of its chain.
+    pub task: SourceTaskFactory,
+    /// Makes the enumerator, in the worker that coordinates the job.
+    pub enumerator: Option<EnumeratorFactory>,
+}
 
 /// Builds a source's task in front of the rest of its chain.
-pub type SourceFactory = Arc<
+pub type SourceTaskFactory = Arc<
     dyn Fn(&SubtaskContext, Tail, BufferTimeout) -> Result<Box<dyn Tasklet>, TaskError>
         + Send
         + Sync,
@@ -56,6 +70,8 @@ pub struct Tail {
     pub main: AnyBox,
     /// The side outputs that somebody reads.
     pub sides: Vec<Box<dyn AnySide>>,
+    /// Counts what the operator emits.
+    pub flow: Arc<Flow>,
 }
 
 impl Tail {
@@ -64,7 +80,9 @@ impl Tail {
     /// # Panics
     /// If the plan mixed up types: a bug in the SDK, not in the user's program.
     pub fn output<T: Data>(self) -> Output<T> {
-        Output::with_sides(unbox(self.main), self.sides)
+        let mut output = Output::with_sides(unbox(self.main), self.sides);
+        output.count(self.flow);
+        output
     }
 }
 
@@ -119,6 +137,8 @@ pub struct Node {
     pub sides: BTreeMap<String, SideFactory>,
     /// The edges of its second input.
     pub second_input: BTreeSet<EdgeId>,
+    /// Its own `execution.buffer-timeout`, if it has one.
+    pub buffer_timeout: Option<BufferTimeout>,
     /// The last of its operators.
     pub operator: OperatorIdentity,
     /// The names of its operators, in order.
@@ -183,22 +203,45 @@ impl Plan {
             .ok_or_else(|| TaskError::fatal(format!("the program has no vertex {vertex}")))?;
         let tail = self.tail(context, head, &mut channels.outputs)?;
         let node = &self.nodes[head];
-        let context = &of_node(context, node);
+        let context = &of_node(context, node, &tail.flow);
+        let feed = Feed::Channels(Arc::clone(&context.counters));
+        let is_source = matches!(node.factory, NodeFactory::Source(_));
+        flows::report_node(context, node, (!is_source).then_some(&feed));
+        let timeout = self.timeout_of(head);
         match &node.factory {
-            NodeFactory::Source(source) => source(context, tail, self.buffer_timeout),
+            NodeFactory::Source(source) => (source.task)(context, tail, timeout),
             NodeFactory::Operator { operator, gate } => {
                 let head = operator(context, tail)?;
                 let inputs = channels.inputs.into_iter().flat_map(|(_, halves)| halves);
-                Ok(gate(context, inputs.collect(), head, self.buffer_timeout))
+                Ok(gate(context, inputs.collect(), head, timeout))
             }
             NodeFactory::TwoInputs(build) => {
                 let mut inputs = [Vec::new(), Vec::new()];
                 for (edge, halves) in channels.inputs {
                     inputs[usize::from(node.second_input.contains(&edge))].extend(halves);
                 }
-                build(context, inputs, tail, self.buffer_timeout)
+                build(context, inputs, tail, timeout)
             }
         }
+    }
+
+    /// The buffer timeout of a task: the shortest that one of its operators was given, or the job's.
+    fn timeout_of(&self, head: usize) -> BufferTimeout {
+        let mut shortest: Option<BufferTimeout> = None;
+        let mut nodes = vec![head];
+        while let Some(node) = nodes.pop() {
+            let node = &self.nodes[node];
+            shortest = shortest.into_iter().chain(node.buffer_timeout).min();
+            nodes.extend(
+                node.outputs
+                    .iter()
+                    .filter_map(|output| match output.follower {
+                        Follower::Chained(next) => Some(next),
+                        Follower::Exchange(_) => None,
+                    }),
+            );
+        }
+        shortest.unwrap_or(self.buffer_timeout)
     }
 
     /// Everything behind a node.
@@ -209,30 +252,46 @@ impl Plan {
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<Tail, TaskError> {
         let node = &self.nodes[node];
+        let new_flow = || Arc::new(Flow::new(Arc::clone(context.counters.input.sources())));
+        let flow = new_flow();
         let mut main = Vec::new();
-        let mut sides: BTreeMap<&str, Vec<AnyBox>> = BTreeMap::new();
+        let mut sides: BTreeMap<&str, (Arc<Flow>, Vec<AnyBox>)> = BTreeMap::new();
         for output in &node.outputs {
+            let feed = &Feed::Flow(match &output.side {
+                None => Arc::clone(&flow),
+                Some(tag) => {
+                    let side = sides.entry(tag);
+                    Arc::clone(&side.or_insert_with(|| (new_flow(), Vec::new())).0)
+                }
+            });
             let follower = match output.follower {
-                Follower::Chained(next) => self.chained(context, next, channels)?,
-                Follower::Exchange(edge) => self.writer(context, edge, channels)?,
+                Follower::Chained(next) => self.chained(context, next, feed, channels)?,
+                Follower::Exchange(edge) => self.writer(context, edge, feed, channels)?,
             };
             match &output.side {
                 None => main.push(follower),
-                Some(tag) => sides.entry(tag).or_default().push(follower),
+                Some(tag) => sides
+                    .entry(tag)
+                    .or_insert_with(|| (new_flow(), Vec::new()))
+                    .1
+                    .push(follower),
             }
         }
         let main = match main.len() {
             1 => main.remove(0),
             _ => (node.tee)(main),
         };
-        let sides = sides.into_iter().map(|(tag, followers)| {
+        let sides = sides.into_iter().map(|(tag, (flow, followers))| {
             let missing = || TaskError::fatal(format!("no factory for side output '{tag}'"));
             let make = node.sides.get(tag).ok_or_else(missing)?;
-            Ok(make(followers))
+            let mut side = make(followers);
+            side.count(flow);
+            Ok(side)
         });
         Ok(Tail {
             main,
             sides: sides.collect::<Result<_, _>>()?,
+            flow,
         })
     }
 
@@ -240,12 +299,15 @@ impl Plan {
         &self,
         context: &SubtaskContext,
         node: usize,
+        feed: &Feed,
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<AnyBox, TaskError> {
         let tail = self.tail(context, node, channels)?;
         let node = &self.nodes[node];
+        let context = &of_node(context, node, &tail.flow);
+        flows::report_node(context, node, Some(feed));
         match &node.factory {
-            NodeFactory::Operator { operator, .. } => operator(&of_node(context, node), tail),
+            NodeFactory::Operator { operator, .. } => operator(context, tail),
             NodeFactory::Source(_) | NodeFactory::TwoInputs(_) => Err(TaskError::fatal(
                 "what must begin a task is chained behind a node",
             )),
@@ -256,6 +318,7 @@ impl Plan {
         &self,
         context: &SubtaskContext,
         edge: EdgeId,
+        feed: &Feed,
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<AnyBox, TaskError> {
         let missing = || TaskError::fatal(format!("edge {} has no channels", edge.0));
@@ -274,15 +337,19 @@ impl Plan {
         let factory = &self.edges[edge.0 as usize];
         let context = SubtaskContext {
             names: Arc::clone(&factory.names),
+            counters: context.counters.add_writer(),
             ..context.clone()
         };
+        flows::report_writer(&context, feed);
         Ok((factory.writer)(&context, halves, shape))
     }
 }
 
 /// The context with the identity of a node's operators.
-fn of_node(context: &SubtaskContext, node: &Node) -> SubtaskContext {
+fn of_node(context: &SubtaskContext, node: &Node, flow: &Arc<Flow>) -> SubtaskContext {
     SubtaskContext {
+        metrics: context.metrics.registry().operator(&node.operator.name),
+        flow: Arc::clone(flow),
         operator: node.operator.clone(),
         names: Arc::clone(&node.names),
         ..context.clone()

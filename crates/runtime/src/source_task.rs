@@ -2,14 +2,48 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use flott_network::{Batch, Control, batch_rows};
+use flott_network::{Batch, Control, LatencyMarker, batch_rows};
+use flott_operators::flow::{Flow, unix_millis};
 use flott_operators::source::{Progress, Reader};
 use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskError};
 
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::pieces::Pieces;
 use crate::scheduler::{Poll, Tasklet};
+
+/// When the source sends its next latency marker.
+struct Markers {
+    interval: Duration,
+    /// `None`: it sends none.
+    next: Option<Instant>,
+    vertex: u32,
+    subtask: u32,
+}
+
+impl Markers {
+    fn new(context: &SubtaskContext) -> Self {
+        Self {
+            interval: context.latency_interval.unwrap_or_default(),
+            next: context.latency_interval.map(|_| Instant::now()),
+            vertex: context.attempt.vertex.0,
+            subtask: context.subtask,
+        }
+    }
+
+    fn due(&mut self, now: Instant) -> Option<Control> {
+        if now < self.next? {
+            return None;
+        }
+        self.next = Some(now + self.interval);
+        Some(Control::Marker(LatencyMarker {
+            emitted_ms: unix_millis(),
+            vertex: self.vertex,
+            subtask: self.subtask,
+        }))
+    }
+}
 
 /// A reader in front of its chain.
 pub struct SourceTask<R: Reader> {
@@ -24,6 +58,8 @@ pub struct SourceTask<R: Reader> {
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
+    flow: Arc<Flow>,
+    markers: Markers,
 }
 
 impl<R: Reader> SourceTask<R> {
@@ -44,6 +80,8 @@ impl<R: Reader> SourceTask<R> {
             pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
             clock: context.clock.clone(),
             alarm: Alarm::default(),
+            flow: Arc::clone(&context.flow),
+            markers: Markers::new(context),
         }
     }
 
@@ -55,6 +93,7 @@ impl<R: Reader> SourceTask<R> {
         while let Some(control) = self.controls.pop_front() {
             self.ended |= control == Control::End;
             self.pacer.processed();
+            self.flow.control(control);
             self.head.control(control)?;
             if !self.head.settle()? {
                 return Ok(false);
@@ -65,6 +104,9 @@ impl<R: Reader> SourceTask<R> {
 
     fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
         let backpressured = Ok((Poll::Pending, Waiting::Backpressured));
+        if let Some(marker) = self.markers.due(self.pacer.now()) {
+            self.controls.push_back(marker);
+        }
         if !self.tell()? {
             return backpressured;
         }
@@ -73,13 +115,22 @@ impl<R: Reader> SourceTask<R> {
         }
         if let Some(now) = self.alarm.take_due(&self.clock) {
             self.pacer.processed();
+            self.reader.time(now)?;
             self.head.time(now)?;
-            if !self.head.settle()? {
+            self.add_controls();
+            if !self.tell()? {
                 return backpressured;
             }
         }
         if self.pieces.is_empty() {
             self.progress = self.reader.fill(self.pieces.batch())?;
+            self.flow.passed_more(self.pieces.batch().len() as u64);
+            if let Some(control) = self.reader.before() {
+                self.controls.push_back(control);
+                if !self.tell()? {
+                    return backpressured;
+                }
+            }
         }
         if !self.pieces.is_empty() {
             self.pacer.processed();
@@ -88,14 +139,27 @@ impl<R: Reader> SourceTask<R> {
         if !self.pieces.is_empty() {
             return self.go_on();
         }
+        self.add_controls();
         match self.progress {
-            Progress::More => self.go_on(),
-            Progress::Pending => self.rest(),
             Progress::End => {
+                self.reader.end(&mut self.controls);
                 self.controls.push_back(Control::Watermark(i64::MAX));
                 self.controls.push_back(Control::End);
                 Ok((Poll::Ready, Waiting::Idle))
             }
+            // Told before the task rests: what is to be flushed then includes it.
+            Progress::More | Progress::Pending if !self.controls.is_empty() => {
+                Ok((Poll::Ready, Waiting::Idle))
+            }
+            Progress::More => self.go_on(),
+            Progress::Pending => self.rest(),
+        }
+    }
+
+    /// What the reader has to say about event time, once all its rows are on their way.
+    fn add_controls(&mut self) {
+        if self.pieces.is_empty() {
+            self.reader.controls(&mut self.controls);
         }
     }
 
@@ -121,6 +185,7 @@ impl<R: Reader> SourceTask<R> {
             Rest::FlushAt(at) => Some(at),
             Rest::Nothing => None,
         };
+        let until = until.into_iter().chain(self.markers.next).min();
         Ok((self.alarm.wait(&self.clock, until), Waiting::Idle))
     }
 }
@@ -129,7 +194,7 @@ impl<R: Reader> Tasklet for SourceTask<R> {
     fn poll(&mut self) -> Result<Poll, TaskError> {
         self.pacer.begin();
         let (poll, waiting) = self.run()?;
-        self.pacer.end(waiting);
+        self.pacer.end(poll, waiting);
         Ok(poll)
     }
 

@@ -2,8 +2,12 @@
 
 mod channels;
 mod commit;
+mod coordination;
+mod inspect;
 mod partitions;
+mod report;
 mod tasks;
+mod threads;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -22,6 +26,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::plan::Plan;
 use crate::scheduler::Scheduler;
+use coordination::{Exchange, Route};
 use tasks::{Ended, Tasks};
 
 /// Why a worker ended other than by being told to.
@@ -58,6 +63,8 @@ pub struct Worker {
 
 /// Reports go out this often until the JobMaster says otherwise.
 const FIRST_REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// Meters look at their counts this often; they keep one count for every five seconds.
+const METER_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// Registers, then obeys until told to stop (`Ok`) or until the JobMaster is lost.
@@ -81,12 +88,16 @@ impl Worker {
             pid: std::process::id(),
         };
         let (ended_tx, mut ended_rx) = mpsc::unbounded_channel();
-        let tasks = Tasks::new(spec, Arc::clone(&plan), network, scheduler, files, ended_tx);
+        let exchange = Exchange::new(&spec);
+        let ports = exchange.ports();
+        let tasks = Tasks::new(spec, Arc::clone(&plan), network, scheduler, files, ended_tx, ports);
         let mut session = Session {
             tasks,
+            exchange,
             plan,
             messages,
             report: report_timer(FIRST_REPORT_INTERVAL),
+            meters: report_timer(METER_INTERVAL),
         };
         let mut alive = session.say(worker_message::Kind::Register(register)).await;
         while alive.is_ok() {
@@ -102,7 +113,12 @@ impl Worker {
                     Some(command) => session.obey(command).await,
                     None => Err(Lost),
                 },
+                route = session.exchange.next() => session.coordinate(route).await,
                 _ = session.report.tick() => session.report().await,
+                _ = session.meters.tick() => {
+                    session.tasks.update_meters();
+                    Ok(())
+                }
             };
         }
         Err(lost)
@@ -115,9 +131,11 @@ struct Lost;
 /// A registered worker.
 struct Session {
     tasks: Tasks,
+    exchange: Exchange,
     plan: Arc<Plan>,
     messages: mpsc::Sender<WorkerMessage>,
     report: tokio::time::Interval,
+    meters: tokio::time::Interval,
 }
 
 impl Session {
@@ -139,6 +157,24 @@ impl Session {
         match self.tasks.ended(ended) {
             Some(report) => self.say(report).await,
             None => Ok(()),
+        }
+    }
+
+    /// Takes a message of a source or of the coordinator where it is to go.
+    async fn coordinate(&mut self, route: Route) -> Result<(), Lost> {
+        match route {
+            Route::Done => Ok(()),
+            Route::Deliver(message) => {
+                self.tasks.deliver(message);
+                Ok(())
+            }
+            Route::Relay(message) => self.say(worker_message::Kind::Coordinate(message)).await,
+            Route::Both(message) => {
+                let kept = worker_message::Kind::Coordinate(message.clone());
+                self.say(kept).await?;
+                self.tasks.deliver(message);
+                Ok(())
+            }
         }
     }
 
@@ -165,13 +201,24 @@ impl Session {
                 );
                 Ok(())
             }
+            worker_command::Kind::Coordinate(message) => {
+                let route = self.exchange.relayed(message);
+                self.coordinate(route).await
+            }
             worker_command::Kind::Deploy(deploy) => {
+                if let Some(start) = deploy.coordinator {
+                    self.exchange.begin(start, &self.plan, self.tasks.files());
+                }
                 let reports = self.tasks.deploy(deploy.tasks);
                 self.say_all(reports).await
             }
             worker_command::Kind::Cancel(cancel) => {
                 let reports = self.tasks.cancel(&cancel.attempts);
                 self.say_all(reports).await
+            }
+            worker_command::Kind::Inspect(request) => {
+                inspect::spawn(request, self.tasks.observed(), self.messages.clone());
+                Ok(())
             }
             // Ends the session where it is received.
             worker_command::Kind::Stop(_) => Err(Lost),

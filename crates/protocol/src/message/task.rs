@@ -2,6 +2,8 @@
 
 use flott_model::{Epoch, ExecutionAttemptId, Failure, VertexId};
 
+use super::TaskAccumulator;
+
 /// An [`ExecutionAttemptId`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, prost::Message)]
 pub struct AttemptId {
@@ -145,6 +147,9 @@ pub struct TaskReport {
     /// again. The failure is [`flott_model::FailureClass::Transient`] then.
     #[prost(message, repeated, tag = "6")]
     pub missing_partitions: Vec<AttemptId>,
+    /// Final accumulators, if terminal.
+    #[prost(message, repeated, tag = "20")]
+    pub accumulators: Vec<TaskAccumulator>,
 }
 
 /// What a sink's subtask wants committed when the job is done.

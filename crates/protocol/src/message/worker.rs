@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use flott_model::{Failure, JobGraph};
 
-use super::{AttemptId, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport};
+use super::{
+    AttemptId, Inspect, Inspected, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport,
+};
 
 /// Everything a worker process must know; in a file only its owner can read.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,7 +60,7 @@ pub struct WorkerSpec {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerMessage {
     /// The message.
-    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5, 10, 20")]
     pub kind: Option<worker_message::Kind>,
 }
 
@@ -82,6 +84,12 @@ pub mod worker_message {
         /// The worker cannot serve the job (another graph, failed main, …); it exits after this.
         #[prost(message, tag = "5")]
         Unfit(super::Failure),
+        /// From a source to the coordinator of the job, or back.
+        #[prost(message, tag = "10")]
+        Coordinate(super::Coordinate),
+        /// Answer to Inspect.
+        #[prost(message, tag = "20")]
+        Inspected(super::Inspected),
     }
 }
 
@@ -128,7 +136,7 @@ pub struct CommitResult {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerCommand {
     /// The command.
-    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5, 10, 20")]
     pub kind: Option<worker_command::Kind>,
 }
 
@@ -152,6 +160,12 @@ pub mod worker_command {
         /// End the process.
         #[prost(message, tag = "5")]
         Stop(super::StopWorkerProcess),
+        /// From a source to the coordinator of the job, or back.
+        #[prost(message, tag = "10")]
+        Coordinate(super::Coordinate),
+        /// Say what the tasks are doing.
+        #[prost(message, tag = "20")]
+        Inspect(super::Inspect),
     }
 }
 
@@ -172,6 +186,44 @@ pub struct DeployTasks {
     /// The tasks.
     #[prost(message, repeated, tag = "1")]
     pub tasks: Vec<TaskDescriptor>,
+    /// The worker coordinates the sources of the job from now on.
+    #[prost(message, optional, tag = "10")]
+    pub coordinator: Option<RunCoordinator>,
+}
+
+/// Run the enumerators of the job's sources.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct RunCoordinator {
+    /// What a coordinator before this one assigned, in order.
+    #[prost(message, repeated, tag = "1")]
+    pub journal: Vec<Coordinate>,
+    /// The journal is not complete: who was given splits by an earlier coordinator must fail.
+    #[prost(bool, tag = "2")]
+    pub incomplete: bool,
+}
+
+/// Between a source's subtask and the coordinator of its job; opaque to the JobMaster, which relays
+/// it. The worker of the subtask is named, so that an answer finds its way.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Coordinate {
+    /// Position of the operator in the program's graph.
+    #[prost(uint32, tag = "1")]
+    pub operator: u32,
+    /// The attempt that asks, or is answered.
+    #[prost(message, required, tag = "2")]
+    pub attempt: AttemptId,
+    /// Container of the attempt's worker.
+    #[prost(string, tag = "3")]
+    pub container: String,
+    /// Incarnation of the attempt's worker.
+    #[prost(uint64, tag = "4")]
+    pub incarnation: u64,
+    /// What is said.
+    #[prost(bytes = "vec", tag = "5")]
+    pub payload: Vec<u8>,
+    /// An answer that the JobMaster keeps for the next coordinator.
+    #[prost(bool, tag = "6")]
+    pub journal: bool,
 }
 
 /// Cancel these attempts; each is answered by a terminal report, unknown ones as CANCELED.

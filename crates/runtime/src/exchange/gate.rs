@@ -24,6 +24,7 @@ pub struct Gate<S> {
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
+    counters: Arc<TaskCounters>,
 }
 
 impl<S: InputSet> Gate<S> {
@@ -38,9 +39,10 @@ impl<S: InputSet> Gate<S> {
             inputs,
             events: VecDeque::new(),
             ended: false,
-            pacer: Pacer::new(timeout, counters),
+            pacer: Pacer::new(timeout, Arc::clone(&counters)),
             clock,
             alarm: Alarm::default(),
+            counters,
         }
     }
 
@@ -52,6 +54,9 @@ impl<S: InputSet> Gate<S> {
         while let Some(event) = self.events.pop_front() {
             self.ended |= event == Event::Control(Control::End);
             self.pacer.processed();
+            if let Event::Control(control) = event {
+                self.counters.input.control(control);
+            }
             self.inputs.event(event)?;
             if !self.inputs.settle()? {
                 return Ok(false);
@@ -127,7 +132,7 @@ impl<S: InputSet> Tasklet for Gate<S> {
     fn poll(&mut self) -> Result<Poll, TaskError> {
         self.pacer.begin();
         let (poll, waiting) = self.run()?;
-        self.pacer.end(waiting);
+        self.pacer.end(poll, waiting);
         Ok(poll)
     }
 }

@@ -86,6 +86,7 @@ impl<T: Record> Channels<T> {
                 Some(Message::Control(control)) => Ok(Received::Control(control)),
                 Some(Message::Rows(batch)) => {
                     TaskCounters::add(&self.counters.records_in, batch.len() as u64);
+                    TaskCounters::add(&self.counters.buffers_in_local, 1);
                     self.own = std::mem::replace(self.pieces.batch(), batch);
                     self.origin = Some(index);
                     Ok(Received::Rows)
@@ -102,6 +103,7 @@ impl<T: Record> Channels<T> {
                     decode(&frame, batch)?;
                     TaskCounters::add(&self.counters.records_in, batch.len() as u64);
                     TaskCounters::add(&self.counters.bytes_in, frame.payload.len() as u64);
+                    TaskCounters::add(&self.counters.buffers_in_remote, 1);
                     receiver.recycle(frame.payload);
                     Ok(Received::Rows)
                 }

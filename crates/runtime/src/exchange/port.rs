@@ -52,6 +52,7 @@ pub struct Ports<T> {
     /// A port had no room for what it was sent.
     full: bool,
     records_out: u64,
+    buffers_out: u64,
 }
 
 impl<T: Record> Ports<T> {
@@ -92,6 +93,7 @@ impl<T: Record> Ports<T> {
             failed: None,
             full: false,
             records_out: 0,
+            buffers_out: 0,
         }
     }
 
@@ -206,6 +208,7 @@ impl<T: Record> Ports<T> {
                     return;
                 }
                 self.records_out += open.len() as u64;
+                self.buffers_out += 1;
                 let empty = sender.buffer(self.capacity);
                 sender.send(Message::Rows(std::mem::replace(open, empty)));
                 self.full |= !sender.settle();
@@ -220,6 +223,7 @@ impl<T: Record> Ports<T> {
                     return;
                 }
                 self.records_out += u64::from(*rows);
+                self.buffers_out += 1;
                 let payload = std::mem::replace(open, sender.buffer());
                 sender.send(DataFrame {
                     payload,
@@ -309,6 +313,11 @@ impl<T: Record> Ports<T> {
     /// Rows sent since the last call.
     pub fn take_records_out(&mut self) -> u64 {
         std::mem::take(&mut self.records_out)
+    }
+
+    /// Batches and frames sent since the last call.
+    pub fn take_buffers_out(&mut self) -> u64 {
+        std::mem::take(&mut self.buffers_out)
     }
 
     /// Bytes of rows sent over the network, or to disk, so far.

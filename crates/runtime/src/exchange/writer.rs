@@ -40,6 +40,8 @@ impl<T: Record, R: Router<T>> ExchangeWriter<T, R> {
         let records = self.ports.take_records_out();
         if records > 0 {
             TaskCounters::add(&self.counters.records_out, records);
+            let buffers = self.ports.take_buffers_out();
+            TaskCounters::add(&self.counters.buffers_out, buffers);
             let bytes = self.ports.bytes_out();
             TaskCounters::add(&self.counters.bytes_out, bytes - self.bytes_out);
             self.bytes_out = bytes;

@@ -22,8 +22,10 @@ const MAX_RECORD_BYTES: usize = 64 << 20;
 const DEFAULT_WRITER_BYTES: u64 = 16 << 20;
 /// With less, regions are so small that reading them is nothing but seeks.
 const LEAST_WRITER_BYTES: u64 = 1 << 20;
-/// With more, nothing gets faster.
-const MOST_WRITER_BYTES: u64 = 64 << 20;
+/// With more, writing gets slower: it does not stay in the processor's cache.
+const MOST_WRITER_BYTES: u64 = 16 << 20;
+/// Unless there are many sub-partitions, each of which should get a whole frame of a region.
+const SUB_PARTITION_BYTES: u64 = 64 << 10;
 /// The part of a slot's memory that the writers of one of its tasks may use together: slots are
 /// shared by the tasks of a region.
 const WRITERS_SHARE: u64 = 16;
@@ -102,8 +104,8 @@ impl Partitions {
             edge: EdgeId(gate.edge),
             producer: task.attempt,
         };
-        let memory =
-            (self.writer_bytes / task.outputs.max(1)).clamp(LEAST_WRITER_BYTES, MOST_WRITER_BYTES);
+        let most = MOST_WRITER_BYTES.max(u64::from(layout.sub_partitions()) * SUB_PARTITION_BYTES);
+        let memory = (self.writer_bytes / task.outputs.max(1)).clamp(LEAST_WRITER_BYTES, most);
         let settings = PartitionWriterSettings {
             sub_partitions: layout.sub_partitions(),
             memory_bytes: memory as usize,

@@ -3,25 +3,31 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
+use flott_config::{Configuration, options};
 use flott_filesystem::FileSystems;
+use flott_metrics::MetricRegistry;
+use flott_metrics::accumulators::Accumulators;
 use flott_model::{ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode};
 use flott_network::{Network, Waker};
+use flott_operators::source::Coordination;
 use flott_operators::{
     Committables, OperatorIdentity, SubtaskContext, TaskClock, TaskCounters, TaskError,
 };
 use flott_protocol::message::{
-    AttemptId, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport, WorkerSpec,
-    worker_message,
+    AttemptId, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor, TaskMetrics, TaskReport,
+    WorkerSpec, worker_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::channels::Wiring;
+use super::coordination::Ports;
 use super::partitions::Partitions;
-use super::failure_at;
+use super::{failure_at, report};
 use crate::plan::{Plan, TaskChannels};
 use crate::scheduler::{Scheduler, TaskExit, TaskHandle, Tasklet};
+use crate::stacks::StackTag;
 
 /// A task ended, as its scheduler thread says.
 pub(super) struct Ended {
@@ -31,9 +37,24 @@ pub(super) struct Ended {
 
 struct Running {
     handle: TaskHandle,
+    coordination: Coordination,
+    waker: Waker,
     name: String,
     committables: Committables,
     counters: Arc<TaskCounters>,
+    metrics: MetricRegistry,
+    accumulators: Accumulators,
+    tag: StackTag,
+}
+
+/// A running task, for who looks at it.
+pub(super) struct Observed {
+    pub(super) attempt: ExecutionAttemptId,
+    pub(super) name: String,
+    pub(super) counters: Arc<TaskCounters>,
+    pub(super) metrics: MetricRegistry,
+    pub(super) accumulators: Accumulators,
+    pub(super) tag: StackTag,
 }
 
 pub(super) struct Tasks {
@@ -49,6 +70,12 @@ pub(super) struct Tasks {
     files: Arc<FileSystems>,
     // Bounded by the number of tasks: each sends once.
     ended: UnboundedSender<Ended>,
+    ports: Ports,
+    /// Ids of the sources, by vertex.
+    sources: Arc<[String]>,
+    latency_interval: Option<Duration>,
+    /// What meters count their time from.
+    started: Instant,
 }
 
 type Reports = Vec<worker_message::Kind>;
@@ -61,8 +88,14 @@ impl Tasks {
         scheduler: Scheduler,
         files: Arc<FileSystems>,
         ended: UnboundedSender<Ended>,
+        ports: Ports,
     ) -> Self {
+        let vertices = plan.graph.vertices.iter();
+        let sources = vertices.map(|vertex| vertex.operator_uid().to_string());
         Self {
+            sources: sources.collect(),
+            latency_interval: latency_interval(&plan),
+            started: Instant::now(),
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
             partitions: Partitions::new(&spec),
@@ -72,6 +105,7 @@ impl Tasks {
             network,
             files,
             ended,
+            ports,
         }
     }
 
@@ -96,6 +130,7 @@ impl Tasks {
         for task in &tasks {
             reports.push(report(task.attempt, ExecutionState::Initializing, None));
             let context = self.context(task, &wakers);
+            report::report_task(context.metrics.registry(), &context.counters);
             match wiring
                 .channels(task)
                 .and_then(|channels| build(&plan, &context, channels))
@@ -136,7 +171,13 @@ impl Tasks {
             io: tokio::runtime::Handle::current(),
             files: Arc::clone(&self.files),
             committables: Committables::default(),
-            counters: Arc::default(),
+            counters: Arc::new(TaskCounters::new(Arc::clone(&self.sources))),
+            metrics: report::registry(&self.spec, &self.plan, attempt).task(),
+            accumulators: Accumulators::default(),
+            coordination: self.ports.of_task(attempt),
+            // Given by the plan, for each node.
+            flow: Arc::default(),
+            latency_interval: self.latency_interval,
             clock: TaskClock::system(),
             batch_mode: self.plan.graph.mode() == RuntimeMode::Batch,
             // Named by the plan, for each node.
@@ -156,22 +197,41 @@ impl Tasks {
             // The worker may be gone; then nobody wants to know.
             let _ = ended.send(Ended { attempt, exit });
         });
+        let tag = StackTag::next();
+        let tasklet = tag.mark(tasklet);
         let handle = self.scheduler.spawn(tasklet, &context.waker, on_exit);
         let SubtaskContext {
             task_name: name,
+            waker,
+            coordination,
             committables,
             counters,
+            metrics,
+            accumulators,
             ..
         } = context;
         self.running.insert(
             attempt,
             Running {
                 handle,
+                coordination,
+                waker,
                 name,
                 committables,
                 counters,
+                metrics: metrics.registry().clone(),
+                accumulators,
+                tag,
             },
         );
+    }
+
+    /// Gives a source's subtask what the coordinator says. It may have ended.
+    pub(super) fn deliver(&self, message: Coordinate) {
+        if let Some(task) = self.running.get(&message.attempt.into()) {
+            task.coordination.deliver(message.payload);
+            task.waker.wake();
+        }
     }
 
     /// Asks tasks to stop; those that do not run are reported at once.
@@ -216,15 +276,39 @@ impl Tasks {
             failure,
             missing_partitions: missing.into_iter().map(AttemptId::from).collect(),
             committables,
-            metrics: Some(metrics(attempt, &task.counters)),
+            metrics: Some(report::counted(attempt, &task.counters)),
+            accumulators: accumulated(&task.accumulators),
         }))
+    }
+
+    /// Lets time pass for the meters of the running tasks.
+    pub(super) fn update_meters(&self) {
+        let now = i64::try_from(self.started.elapsed().as_millis()).unwrap_or(i64::MAX);
+        for task in self.running.values() {
+            task.metrics.update(now);
+        }
+    }
+
+    /// The running tasks, for who looks at them.
+    pub(super) fn observed(&self) -> Vec<Observed> {
+        let running = self.running.iter();
+        running
+            .map(|(attempt, task)| Observed {
+                attempt: *attempt,
+                name: task.name.clone(),
+                counters: Arc::clone(&task.counters),
+                metrics: task.metrics.clone(),
+                accumulators: task.accumulators.clone(),
+                tag: task.tag,
+            })
+            .collect()
     }
 
     /// The counters of the running tasks.
     pub(super) fn metrics(&self) -> Vec<TaskMetrics> {
         self.running
             .iter()
-            .map(|(attempt, task)| metrics(*attempt, &task.counters))
+            .map(|(attempt, task)| report::counted(*attempt, &task.counters))
             .collect()
     }
 }
@@ -251,15 +335,14 @@ fn report(
     })
 }
 
-fn metrics(attempt: ExecutionAttemptId, counters: &TaskCounters) -> TaskMetrics {
-    TaskMetrics {
-        attempt: Some(attempt.into()),
-        records_in: counters.records_in.load(Ordering::Relaxed),
-        records_out: counters.records_out.load(Ordering::Relaxed),
-        bytes_in: counters.bytes_in.load(Ordering::Relaxed),
-        bytes_out: counters.bytes_out.load(Ordering::Relaxed),
-        busy_us: counters.busy_ns.load(Ordering::Relaxed) / 1000,
-        backpressured_us: counters.backpressured_ns.load(Ordering::Relaxed) / 1000,
-        idle_us: counters.idle_ns.load(Ordering::Relaxed) / 1000,
-    }
+fn accumulated(accumulators: &Accumulators) -> Vec<TaskAccumulator> {
+    let all = accumulators.snapshot().into_iter();
+    all.map(Into::into).collect()
+}
+
+/// `metrics.latency.interval`; what cannot be read was refused when the worker started.
+fn latency_interval(plan: &Plan) -> Option<Duration> {
+    let configuration = Configuration::from_map(plan.graph.configuration.clone()).ok()?;
+    let interval = configuration.get(&options::METRICS_LATENCY_INTERVAL);
+    Some(interval).filter(|interval| !interval.is_zero())
 }

@@ -1,0 +1,6 @@
+//! Joins of two keyed streams without windows.
+
+mod interval;
+
+pub use interval::{IntervalJoin, JoinContext, ProcessJoinFn, ProcessJoinFunction, interval_join};
+

@@ -1,0 +1,293 @@
+//! The panes of one subtask, in order of time, and how far their windows have fired.
+
+use std::collections::VecDeque;
+
+use flott_record::{Key, Record};
+use flott_state::KeyedTable;
+
+use super::walk::{Rows, Walk};
+use crate::window::periods::Periods;
+
+struct Pane<K, V> {
+    start: i64,
+    /// The last time in it.
+    last: i64,
+    /// Some of its windows have fired.
+    fired: bool,
+    rows: KeyedTable<K, V>,
+}
+
+/// Panes with rows.
+pub(super) struct PaneStore<K, V> {
+    periods: Periods,
+    length: i64,
+    panes: VecDeque<Pane<K, V>>,
+    /// The pane that got the last row.
+    hot: usize,
+    /// All windows that end at this time or before have fired.
+    fired: i64,
+    /// The same for windows that have gone, where the function wants to know.
+    cleared: i64,
+    /// Nothing is to be done before this time; `i64::MAX`: there is nothing to do.
+    next: i64,
+    /// The table of a pane that has gone: its memory is used again.
+    spare: KeyedTable<K, V>,
+}
+
+impl<K: Key, V: Record> PaneStore<K, V> {
+    pub(super) fn new(periods: Periods, length: i64) -> Self {
+        Self {
+            periods,
+            length,
+            panes: VecDeque::new(),
+            hot: 0,
+            fired: i64::MIN,
+            cleared: i64::MIN,
+            next: i64::MAX,
+            spare: KeyedTable::new(),
+        }
+    }
+
+    pub(super) fn periods(&self) -> Periods {
+        self.periods
+    }
+
+    /// The rows of the pane of the last row, if the time is in it and none of its windows has fired.
+    #[inline(always)]
+    pub(super) fn open_at(&mut self, timestamp: i64) -> Option<&mut KeyedTable<K, V>> {
+        let pane = self.panes.get_mut(self.hot)?;
+        let is_hot = pane.start <= timestamp && timestamp <= pane.last && !pane.fired;
+        is_hot.then_some(&mut pane.rows)
+    }
+
+    /// The last time of the last window of a time.
+    pub(super) fn last_end(&self, timestamp: i64) -> i64 {
+        let start = self.periods.last_start(timestamp);
+        self.periods.max_timestamp(start)
+    }
+
+    /// Makes the pane of a time the hot one; all windows that end at `reached` have fired.
+    pub(super) fn open(&mut self, timestamp: i64, reached: i64) {
+        let start = self.periods.pane_start(self.length, timestamp);
+        let at = match self.panes.binary_search_by(|pane| pane.start.cmp(&start)) {
+            Ok(at) => at,
+            Err(at) => {
+                let end = self.first_end(start);
+                let pane = Pane {
+                    start,
+                    last: start.saturating_add(self.length - 1),
+                    fired: end <= reached,
+                    rows: std::mem::take(&mut self.spare),
+                };
+                self.panes.insert(at, pane);
+                // If some of its windows have fired, it is soon found out what comes next.
+                self.next = self.next.min(end.max(reached));
+                at
+            }
+        };
+        self.hot = at;
+    }
+
+    /// The rows of the hot pane, and whether some of its windows have fired.
+    pub(super) fn hot(&mut self) -> (bool, &mut KeyedTable<K, V>) {
+        let pane = &mut self.panes[self.hot];
+        (pane.fired, &mut pane.rows)
+    }
+
+    /// The last time of the first window of the pane that begins there.
+    fn first_end(&self, start: i64) -> i64 {
+        let first = self.periods.first_start_reaching(start.saturating_sub(1));
+        self.periods.max_timestamp(first)
+    }
+
+    /// The first window of the pane that begins there which ends after `after`.
+    fn unfired(&self, start: i64, after: i64) -> Option<i64> {
+        let containing = self.periods.first_start_reaching(start.saturating_sub(1));
+        let candidate = containing.max(self.periods.first_start_reaching(after));
+        let last = self.periods.last_start(start);
+        let more = candidate <= last && self.periods.max_timestamp(candidate) > after;
+        more.then_some(candidate)
+    }
+
+    /// The panes of a window, by position.
+    fn of_window(&self, start: i64) -> std::ops::Range<usize> {
+        let end = self.periods.max_timestamp(start);
+        let first = self.panes.partition_point(|pane| pane.start < start);
+        let behind = self.panes.partition_point(|pane| pane.start <= end);
+        first..behind
+    }
+
+    fn first_after(&self, after: i64) -> Option<i64> {
+        let starts = self
+            .panes
+            .iter()
+            .filter_map(|pane| self.unfired(pane.start, after));
+        starts.min()
+    }
+
+    /// The start of the first window that has not fired and ends at `reached` or before.
+    pub(super) fn next_to_fire(&self, reached: i64) -> Option<i64> {
+        let start = self.first_after(self.fired)?;
+        (self.periods.max_timestamp(start) <= reached).then_some(start)
+    }
+
+    /// The start of the first window that has not been cleared and is gone.
+    pub(super) fn next_to_clear(&self, is_gone: impl Fn(i64) -> bool) -> Option<i64> {
+        let start = self.first_after(self.cleared)?;
+        is_gone(self.periods.max_timestamp(start)).then_some(start)
+    }
+
+    pub(super) fn walk(&self, start: i64, fires: bool, clears: bool) -> Walk<K, V> {
+        Walk::new(start, fires, clears)
+    }
+
+    /// Finds the rows of a walk that begins.
+    pub(super) fn prepare(&mut self, walk: &mut Walk<K, V>, mut merge: impl FnMut(&mut V, V)) {
+        if !matches!(walk.rows, Rows::Unknown) {
+            return;
+        }
+        let window = self.of_window(walk.start);
+        let mut panes = self.panes.range(window.clone());
+        let Some(first) = panes.next() else {
+            return;
+        };
+        if panes.len() == 0 {
+            walk.rows = Rows::Pane(window.start);
+            return;
+        }
+        let mut merged = first.rows.clone();
+        for pane in panes {
+            for (hash, key, value) in pane.rows.iter() {
+                match merged.get_mut(hash, key) {
+                    Some(present) => merge(present, value.clone()),
+                    None => {
+                        merged.insert_new(hash, key.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        walk.rows = Rows::Merged(merged);
+    }
+
+    /// The next row of a walk.
+    #[inline]
+    pub(super) fn step<'a>(
+        &'a mut self,
+        walk: &'a mut Walk<K, V>,
+    ) -> Option<(u64, &'a K, &'a mut V)> {
+        let rows = match &mut walk.rows {
+            Rows::Unknown => return None,
+            Rows::Merged(rows) => rows,
+            Rows::Pane(at) => &mut self.panes.get_mut(*at)?.rows,
+        };
+        let (slot, hash, key, value) = rows.next_row(walk.from)?;
+        walk.from = slot + 1;
+        Some((hash, key, value))
+    }
+
+    /// A walk is done.
+    pub(super) fn walked(&mut self, walk: Walk<K, V>) {
+        let end = self.periods.max_timestamp(walk.start);
+        if walk.fires() {
+            self.fired = self.fired.max(end);
+        }
+        if walk.clears() {
+            self.cleared = self.cleared.max(end);
+        }
+    }
+
+    /// There was nothing to do at `reached`.
+    #[inline]
+    pub(super) fn pass(&mut self, reached: i64) {
+        self.fired = self.fired.max(reached);
+    }
+
+    /// All windows that end at `reached` or before have fired.
+    pub(super) fn all_fired(&mut self, reached: i64) {
+        self.fired = self.fired.max(reached);
+        let periods = self.periods;
+        for pane in self.panes.iter_mut().filter(|pane| !pane.fired) {
+            let first = periods.first_start_reaching(pane.start.saturating_sub(1));
+            pane.fired = periods.max_timestamp(first) <= reached;
+        }
+    }
+
+    /// Drops the panes of which all windows have fired, are gone and, if that matters, cleared.
+    pub(super) fn forget(&mut self, clearing: bool, is_gone: impl Fn(i64) -> bool) {
+        while let Some(pane) = self.panes.front() {
+            let end = self.last_end(pane.start);
+            if end > self.fired || !is_gone(end) || (clearing && end > self.cleared) {
+                break;
+            }
+            if let Some(pane) = self.panes.pop_front() {
+                self.hot = usize::MAX;
+                let mut rows = pane.rows;
+                rows.clear();
+                if rows.allocated_bytes() > self.spare.allocated_bytes() {
+                    self.spare = rows;
+                }
+            }
+        }
+    }
+
+    /// Finds out when there is something to do next.
+    pub(super) fn note_next(&mut self, reached: i64, until: impl Fn(i64) -> i64) {
+        let fire = self.first_after(self.fired);
+        let fire = fire.map(|start| self.periods.max_timestamp(start));
+        // Windows that have fired are looked at again when the first of them goes.
+        let go = self.panes.iter().filter(|pane| pane.fired);
+        let go = go.map(|pane| until(self.first_unforgotten(pane.start, reached, &until)));
+        self.next = fire.into_iter().chain(go).min().unwrap_or(i64::MAX);
+    }
+
+    /// The end of the first window of a pane that is not gone.
+    fn first_unforgotten(&self, start: i64, reached: i64, until: &impl Fn(i64) -> i64) -> i64 {
+        let first = self.periods.first_start_reaching(start.saturating_sub(1));
+        let last = self.periods.last_start(start);
+        let mut at = first;
+        while at < last && until(self.periods.max_timestamp(at)) <= reached {
+            at = at.saturating_add(self.periods.slide());
+        }
+        self.periods.max_timestamp(at)
+    }
+
+    /// Whether something is to be done at `reached`.
+    pub(super) fn is_due(&self, reached: i64) -> bool {
+        self.next <= reached
+    }
+
+    /// When something is to be done.
+    pub(super) fn next(&self) -> Option<i64> {
+        Some(self.next).filter(|next| *next != i64::MAX)
+    }
+
+    /// The value of a key in a window.
+    pub(super) fn merged(
+        &self,
+        start: i64,
+        hash: u64,
+        key: &K,
+        mut merge: impl FnMut(&mut V, V),
+    ) -> Option<V> {
+        let mut merged: Option<V> = None;
+        for pane in self.panes.range(self.of_window(start)) {
+            let Some(value) = pane.rows.get(hash, key) else {
+                continue;
+            };
+            match &mut merged {
+                Some(merged) => merge(merged, value.clone()),
+                None => merged = Some(value.clone()),
+            }
+        }
+        merged
+    }
+
+    /// Forgets everything.
+    pub(super) fn reset(&mut self) {
+        *self = Self {
+            spare: std::mem::take(&mut self.spare),
+            ..Self::new(self.periods, self.length)
+        };
+        self.spare.clear();
+    }
+}

@@ -1,0 +1,51 @@
+//! A walk through the rows of one window, which can stop at any row.
+
+use flott_state::KeyedTable;
+
+/// Which rows are walked through.
+pub(super) enum Rows<K, V> {
+    /// Not looked for yet.
+    Unknown,
+    /// Those of the pane at that position: panes neither come nor go during a walk.
+    Pane(usize),
+    /// Those of several panes, merged.
+    Merged(KeyedTable<K, V>),
+}
+
+/// A walk through a window.
+pub(super) struct Walk<K, V> {
+    pub(super) start: i64,
+    fires: bool,
+    clears: bool,
+    pub(super) rows: Rows<K, V>,
+    /// The slot to go on with.
+    pub(super) from: usize,
+}
+
+impl<K, V> Walk<K, V> {
+    /// Through the window that begins at `start`.
+    pub(super) fn new(start: i64, fires: bool, clears: bool) -> Self {
+        Self {
+            start,
+            fires,
+            clears,
+            rows: Rows::Unknown,
+            from: 0,
+        }
+    }
+
+    /// The start of the window.
+    pub(super) fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// Whether the function is called for each row.
+    pub(super) fn fires(&self) -> bool {
+        self.fires
+    }
+
+    /// Whether the function is told of each row that the window goes.
+    pub(super) fn clears(&self) -> bool {
+        self.clears
+    }
+}
