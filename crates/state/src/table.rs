@@ -207,6 +207,17 @@ impl<K, V> KeyedTable<K, V> {
             .map(|row| (row.hash, &row.key, &mut row.value))
     }
 
+    /// The first row in slot `from` of the table or behind it, and its slot: to walk through the rows
+    /// in steps, beginning with 0 and going on behind the slot returned. Between two steps values may
+    /// change, but no row may come or go.
+    #[inline]
+    pub fn next_row(&mut self, from: usize) -> Option<(usize, u64, &K, &mut V)> {
+        let slots = self.rows.num_buckets();
+        let slot = (from..slots).find(|slot| self.rows.get_bucket(*slot).is_some())?;
+        let row = self.rows.get_bucket_mut(slot)?;
+        Some((slot, row.hash, &row.key, &mut row.value))
+    }
+
     /// Keeps the rows for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(u64, &K, &mut V) -> bool) {
         self.rows
@@ -296,6 +307,23 @@ impl<K, V> IntoIterator for KeyedTable<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_walk_in_steps_sees_every_row_once() {
+        let mut table = KeyedTable::new();
+        assert_eq!(table.next_row(0), None);
+        for key in 0..1_000_u64 {
+            table.insert(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), key, 0);
+        }
+        let (mut from, mut seen) = (0, Vec::new());
+        while let Some((slot, _, key, value)) = table.next_row(from) {
+            *value += 1;
+            seen.push(*key);
+            from = slot + 1;
+        }
+        assert_eq!(seen.len(), 1_000);
+        assert!(table.iter().all(|(_, _, value)| *value == 1));
+    }
 
     #[test]
     fn keys_with_one_hash_are_told_apart() {
