@@ -23,10 +23,7 @@ impl<T: Data> Emitter<T> {
     /// The output with that event time, and the side outputs.
     #[inline]
     pub(super) fn split(&mut self, timestamp: i64) -> (Collector<'_, T>, &mut Sides) {
-        (
-            Collector::new(&mut self.output, timestamp),
-            &mut self.sides,
-        )
+        (Collector::new(&mut self.output, timestamp), &mut self.sides)
     }
 
     #[inline]

@@ -255,9 +255,7 @@ where
         row: T,
         timestamp: i64,
     ) -> Result<(), TaskError> {
-        let windows = self
-            .table
-            .get_or_insert_with(of.hash, of.key, Vec::new);
+        let windows = self.table.get_or_insert_with(of.hash, of.key, Vec::new);
         let found = windows.binary_search_by(|kept| kept.window.cmp(window));
         let at = found.unwrap_or_else(|at| {
             windows.insert(at, Kept::new(window.clone()));

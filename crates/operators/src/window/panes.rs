@@ -200,7 +200,9 @@ where
             return Some(self.store.walk(start, true, F::CLEARS && !keeps));
         }
         if F::CLEARS && keeps {
-            let start = self.store.next_to_clear(|end| self.late.until(end) <= self.reached)?;
+            let start = self
+                .store
+                .next_to_clear(|end| self.late.until(end) <= self.reached)?;
             return Some(self.store.walk(start, false, true));
         }
         None
@@ -212,7 +214,8 @@ where
             return Ok(true);
         };
         let contents = &mut self.contents;
-        self.store.prepare(walk, |value, other| contents.merge(value, other));
+        self.store
+            .prepare(walk, |value, other| contents.merge(value, other));
         self.state.set_processing_time(self.now);
         let (fires, clears) = (walk.fires(), walk.clears());
         while let Some((hash, key, value)) = self.store.step(walk) {
@@ -267,8 +270,7 @@ where
     fn forget(&mut self) {
         let (late, reached) = (&self.late, self.reached);
         let cleared = F::CLEARS && late.is_allowed();
-        self.store
-            .forget(cleared, |end| late.until(end) <= reached);
+        self.store.forget(cleared, |end| late.until(end) <= reached);
     }
 
     fn ask_for_time(&mut self) {
@@ -337,10 +339,7 @@ where
 
     fn proceed(&mut self) -> Result<bool, TaskError> {
         let scope = self.site.scope();
-        let done = self
-            .panes
-            .proceed()
-            .map_err(|error| scope.locate(error))?;
+        let done = self.panes.proceed().map_err(|error| scope.locate(error))?;
         drop(scope);
         if done && self.panes.ending {
             self.panes.ending = false;

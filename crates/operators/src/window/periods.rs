@@ -160,7 +160,10 @@ mod tests {
     fn what_is_no_window_is_refused() {
         let millis = Duration::from_millis;
         let refused = Periods::new(Duration::ZERO, millis(1), millis(0)).unwrap_err();
-        assert!(refused.contains("size") && refused.contains("0ns"), "{refused}");
+        assert!(
+            refused.contains("size") && refused.contains("0ns"),
+            "{refused}"
+        );
         let refused = Periods::new(millis(1), Duration::from_micros(1_500), millis(0));
         assert!(refused.unwrap_err().contains("slide"));
         assert!(Periods::new(Duration::MAX, millis(1), millis(0)).is_err());

@@ -36,7 +36,10 @@ impl<T> Gap<T> {
             Self::Fixed(gap) => *gap,
             Self::Dynamic(gap) => gap(element),
         };
-        Ok(TimeWindow::new(time, time.saturating_add(millis("gap", gap)?)))
+        Ok(TimeWindow::new(
+            time,
+            time.saturating_add(millis("gap", gap)?),
+        ))
     }
 }
 
@@ -177,7 +180,8 @@ mod tests {
     fn a_gap_of_nothing_is_refused() {
         let assigner = EventTimeSessionWindows::<u8>::with_gap(Duration::ZERO);
         assert!(assigner.check().unwrap_err().contains("gap"));
-        let assigner = EventTimeSessionWindows::with_dynamic_gap(|n: &u64| Duration::from_millis(*n));
+        let assigner =
+            EventTimeSessionWindows::with_dynamic_gap(|n: &u64| Duration::from_millis(*n));
         let cx = WindowAssignerContext { processing_time: 0 };
         let mut windows = Vec::new();
         assigner.assign_windows(&7, 10, &cx, &mut windows).unwrap();

@@ -85,14 +85,10 @@ where
             if old != into {
                 self.clear(of, &old, &mut state)?;
                 let (domain, until) = (self.cleanup_domain(), self.cleanup_time(&old));
-                self.timers
-                    .of(domain)
-                    .delete(until, of.hash, of.key, &old);
+                self.timers.of(domain).delete(until, of.hash, of.key, &old);
             }
         }
-        let kept = self
-            .table
-            .get_or_insert_with(of.hash, of.key, Vec::new);
+        let kept = self.table.get_or_insert_with(of.hash, of.key, Vec::new);
         let at = kept.partition_point(|kept| kept.window < into);
         kept.insert(at, merged);
         self.register_cleanup(of, &into);

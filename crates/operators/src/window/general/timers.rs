@@ -4,9 +4,9 @@ use flott_record::Key;
 use flott_state::Timers;
 
 use super::Of;
+use crate::window::Window;
 use crate::window::function::Fired;
 use crate::window::trigger::{TriggerContext, WindowTimers};
-use crate::window::Window;
 
 /// What time it is, in milliseconds since the epoch.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +44,10 @@ impl Clocks {
         };
     }
 
-    pub(super) fn trigger_context<'a>(&self, timers: &'a mut dyn WindowTimers) -> TriggerContext<'a> {
+    pub(super) fn trigger_context<'a>(
+        &self,
+        timers: &'a mut dyn WindowTimers,
+    ) -> TriggerContext<'a> {
         TriggerContext {
             timers,
             watermark: self.watermark,

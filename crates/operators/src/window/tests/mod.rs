@@ -1,10 +1,5 @@
 //! Window operators against naive oracles, and by example.
 
-mod batch_mode;
-mod functions;
 mod harness;
-mod joins;
 mod oracle;
-mod processing_time;
 mod properties;
-mod triggers;

@@ -124,7 +124,12 @@ impl Oracle {
         if !taken && too_late && !matches!(self.kind, Kind::Global) {
             self.late.push(row);
         }
-        self.open.retain(|open| !open.rows.is_empty() || open.count > 0 || open.next.is_some() || open.grown_from.is_some());
+        self.open.retain(|open| {
+            !open.rows.is_empty()
+                || open.count > 0
+                || open.next.is_some()
+                || open.grown_from.is_some()
+        });
     }
 
     /// Joins sessions of the key with a new one; its bounds then.
@@ -136,9 +141,8 @@ impl Oracle {
         let mut parts = Vec::new();
         loop {
             // Touching is enough: the end of a window is one behind its last time.
-            let touching = |open: &Open| {
-                open.key == key && open.start <= last + 1 && start <= open.last + 1
-            };
+            let touching =
+                |open: &Open| open.key == key && open.start <= last + 1 && start <= open.last + 1;
             let Some(at) = self.open.iter().position(touching) else {
                 break;
             };

@@ -3,9 +3,7 @@
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::harness::{
-    Bounds, Fired, Narrow, Row, Step, Values, by_key, drive, ms, output,
-};
+use super::harness::{Bounds, Fired, Narrow, Row, Step, Values, by_key, drive, ms, output};
 use super::oracle::{Evict, Kind, Oracle, When};
 use crate::keyed::Aggregate;
 use crate::side;
@@ -26,7 +24,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec((rows, 0..30_i64, any::<bool>()), 0..25).prop_map(|groups| {
         let (mut now, mut watermark, mut steps) = (0, i64::MIN, Vec::new());
         for (rows, on, has_watermark) in groups {
-            let rows = rows.into_iter().map(|(key, by, value)| (key, now + by, value));
+            let rows = rows
+                .into_iter()
+                .map(|(key, by, value)| (key, now + by, value));
             steps.push(Step::Rows(rows.collect()));
             now += on;
             if has_watermark && now - 15 > watermark {
@@ -63,12 +63,7 @@ fn with_bounds<W: Bounds>(
     out.collect((*key, start, end, values[0].clone()));
 }
 
-fn rows_with_bounds<W: Bounds>(
-    key: &u8,
-    window: &W,
-    rows: &[Row],
-    out: &mut Collector<'_, Fired>,
-) {
+fn rows_with_bounds<W: Bounds>(key: &u8, window: &W, rows: &[Row], out: &mut Collector<'_, Fired>) {
     let (start, end) = window.bounds();
     let mut values: Vec<i64> = rows.iter().map(|row| row.2).collect();
     values.sort_unstable();
@@ -88,7 +83,10 @@ fn run(
     ) -> Result<Box<dyn BatchSink<Row>>, TaskError>,
 ) -> Seen {
     let context = SubtaskContext::for_tests("Window");
-    let (end, late) = (Narrow::with_room(room), Narrow::<Row>::with_room(usize::MAX));
+    let (end, late) = (
+        Narrow::with_room(room),
+        Narrow::<Row>::with_room(usize::MAX),
+    );
     let tag = OutputTag::new("late");
     let side = side::boxed(&tag, Box::new(late.clone()));
     let output = Output::with_sides(Box::new(end.clone()), vec![side]);
@@ -146,13 +144,7 @@ fn chosen(kind: Kind, lateness: i64, listed: bool, steps: &[Step], room: usize) 
 }
 
 /// Always with an entry per key and window.
-fn by_entry<A, R>(
-    assigner: A,
-    trigger: R,
-    lateness: i64,
-    steps: &[Step],
-    room: usize,
-) -> Seen
+fn by_entry<A, R>(assigner: A, trigger: R, lateness: i64, steps: &[Step], room: usize) -> Seen
 where
     A: WindowAssigner<Row>,
     A::Window: Bounds,
@@ -161,17 +153,18 @@ where
     run(steps, room, |context, tag, output| {
         let spec = spec(assigner, lateness, tag).with_trigger(trigger);
         let function = Apply::new(with_bounds::<A::Window>);
-        keyed_windows(context, by_key(), spec, Folded(Aggregate(Values)), function, output)
+        keyed_windows(
+            context,
+            by_key(),
+            spec,
+            Folded(Aggregate(Values)),
+            function,
+            output,
+        )
     })
 }
 
-fn evicting<A, R, E>(
-    assigner: A,
-    trigger: R,
-    evictor: E,
-    lateness: i64,
-    steps: &[Step],
-) -> Seen
+fn evicting<A, R, E>(assigner: A, trigger: R, evictor: E, lateness: i64, steps: &[Step]) -> Seen
 where
     A: WindowAssigner<Row>,
     A::Window: Bounds,
@@ -221,7 +214,13 @@ fn sessions_equal_the_oracle() {
         prop_assert_eq!(&found, &complete);
         let assigner = EventTimeSessionWindows::with_dynamic_gap(move |_: &Row| duration(gap));
         let found = by_entry(assigner, CountTrigger::of(3), lateness, &steps, room);
-        let counted = expected(kind, When::Count(3, false), Evict::Nothing, lateness, &steps);
+        let counted = expected(
+            kind,
+            When::Count(3, false),
+            Evict::Nothing,
+            lateness,
+            &steps,
+        );
         prop_assert_eq!(&found, &counted);
         Ok(())
     });
@@ -275,7 +274,14 @@ fn global_windows_equal_the_oracle() {
 
 #[test]
 fn evictors_equal_the_oracle() {
-    let input = (periodic(), lateness(), steps(), 0..6_usize, 1..20_i64, any::<bool>());
+    let input = (
+        periodic(),
+        lateness(),
+        steps(),
+        0..6_usize,
+        1..20_i64,
+        any::<bool>(),
+    );
     property(&input, |(kind, lateness, steps, keep, by, after)| {
         let Kind::Periodic(size, slide, offset) = kind else {
             return Ok(());
@@ -284,7 +290,11 @@ fn evictors_equal_the_oracle() {
         let when = When::Count(4, false);
         let expect = |when, evict| expected(kind, when, evict, lateness, &steps);
         let counted = CountEvictor::of(keep as u64);
-        let counted = if after { counted.evict_after() } else { counted };
+        let counted = if after {
+            counted.evict_after()
+        } else {
+            counted
+        };
         let found = evicting(windows(), EventTimeTrigger, counted, lateness, &steps);
         prop_assert_eq!(&found, &expect(When::Complete, Evict::AllBut(keep, after)));
         let timed = TimeEvictor::of(duration(by));
@@ -316,14 +326,7 @@ fn without_a_side_output_late_rows_are_counted() {
             ..WindowSpec::new(sliding(size, slide, offset))
         };
         let contents = Folded(Aggregate(Values));
-        let operator = keyed_windows(
-            &context,
-            by_key(),
-            spec,
-            contents,
-            EmitResult,
-            output(&end),
-        );
+        let operator = keyed_windows(&context, by_key(), spec, contents, EmitResult, output(&end));
         drive(&context, operator.unwrap(), &end, &steps);
         let counted = &context.counters.late_records_dropped;
         let counted = counted.load(std::sync::atomic::Ordering::Relaxed);

@@ -6,7 +6,9 @@ use super::{Trigger, TriggerContext, TriggerResult};
 use crate::window::Window;
 
 fn interval(interval: Duration) -> i64 {
-    i64::try_from(interval.as_millis()).unwrap_or(i64::MAX).max(1)
+    i64::try_from(interval.as_millis())
+        .unwrap_or(i64::MAX)
+        .max(1)
 }
 
 /// The first multiple of the interval after `time`.
@@ -69,7 +71,9 @@ impl<T, W: Window> Trigger<T, W> for ContinuousEventTimeTrigger {
         }
         // At the end of time a window without end would fire for ever.
         let endless = cx.current_watermark() == i64::MAX && window.max_timestamp() == i64::MAX;
-        let at = time.saturating_add(self.interval).min(window.max_timestamp());
+        let at = time
+            .saturating_add(self.interval)
+            .min(window.max_timestamp());
         *next = (!endless).then_some(at);
         if !endless {
             cx.register_event_time_timer(at);
