@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use flott_model::{Failure, FailureClass};
+use flott_protocol::program::JobAccumulator;
+use prost::Message as _;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -59,6 +63,25 @@ struct ExecutionResult {
 struct JobResult {
     #[serde(rename = "net-runtime", default)]
     net_runtime: i64,
+}
+
+#[derive(Deserialize)]
+struct JobAccumulators {
+    #[serde(rename = "serialized-user-task-accumulators", default)]
+    serialized: BTreeMap<String, String>,
+}
+
+impl JobAccumulators {
+    fn into_values(self) -> anyhow::Result<Vec<JobAccumulator>> {
+        let value = |(name, text): (String, String)| {
+            let bytes = STANDARD
+                .decode(text)
+                .with_context(|| format!("the accumulator {name:?} is not Base64"))?;
+            JobAccumulator::decode(bytes.as_slice())
+                .with_context(|| format!("the accumulator {name:?} cannot be read"))
+        };
+        self.serialized.into_iter().map(value).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -151,6 +174,13 @@ impl JobManager {
             .and_then(|result| result.result)
             .map(|result| result.net_runtime);
         Ok(runtime.and_then(|runtime| u64::try_from(runtime).ok()))
+    }
+
+    /// What the subtasks of a job accumulated.
+    pub(crate) async fn accumulators(&self, id: &str) -> anyhow::Result<Vec<JobAccumulator>> {
+        let path = format!("/jobs/{id}/accumulators?includeSerializedValue=true");
+        let answer: Option<JobAccumulators> = self.get(&path).await?;
+        answer.map_or_else(|| Ok(Vec::new()), JobAccumulators::into_values)
     }
 
     /// Why a job failed.

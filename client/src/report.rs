@@ -107,6 +107,7 @@ mod tests {
                 status: JobStatus::Failed.number(),
                 failure: Some(failure),
                 runtime_ms: 7,
+                accumulators: Vec::new(),
             },
             &console,
         );

@@ -248,6 +248,7 @@ impl<'a> Watch<'a> {
                 status: status.number(),
                 failure: (status != JobStatus::Finished).then(|| failure_of(last)),
                 runtime_ms: elapsed_ms(last),
+                accumulators: Vec::new(),
             };
             report.ended(&ended, self.console);
             job.is_running |= status == JobStatus::Finished;
@@ -270,6 +271,10 @@ async fn ended(manager: &JobManager, id: &str, details: &JobDetails) -> anyhow::
         JobStatus::Finished => None,
         _ => manager.failure(id).await?,
     };
+    let accumulators = match status {
+        JobStatus::Finished => manager.accumulators(id).await?,
+        _ => Vec::new(),
+    };
     // Last, because the cluster may end once this was fetched.
     let runtime = manager.runtime_ms(id).await.unwrap_or_default();
     let runtime_ms = runtime.unwrap_or_else(|| u64::try_from(details.duration).unwrap_or(0));
@@ -278,6 +283,7 @@ async fn ended(manager: &JobManager, id: &str, details: &JobDetails) -> anyhow::
         status: status.number(),
         failure,
         runtime_ms,
+        accumulators,
     })
 }
 
