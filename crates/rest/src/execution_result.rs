@@ -4,7 +4,7 @@ use flott_jobmanager::JobSnapshot;
 use flott_model::JobStatus;
 use serde_json::{Value, json};
 
-use crate::exceptions;
+use crate::{accumulators, exceptions};
 
 pub(crate) fn execution_result(job: &JobSnapshot) -> Value {
     let status = match job.status {
@@ -23,7 +23,7 @@ pub(crate) fn execution_result(job: &JobSnapshot) -> Value {
     let mut result = json!({
         "id": job.id.to_string(),
         "application-status": status,
-        "accumulator-results": {},
+        "accumulator-results": accumulators::results(job),
         "net-runtime": job.duration_ms(),
     });
     if let Some(cause) = job.root_cause() {

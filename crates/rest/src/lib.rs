@@ -1,12 +1,16 @@
 //! The REST interface of a JobManager: Flink's paths and JSON over a Dispatcher.
 
+mod accumulators;
+mod backpressure;
 mod cluster;
 mod error;
 mod exceptions;
 mod execution_result;
 mod job;
+mod metrics;
 mod plan;
 mod router;
+mod stacks;
 mod states;
 
 pub use router::{RestState, router, serve};

@@ -1,5 +1,7 @@
 //! Paths to handlers. Every path is served bare and under `/v1`.
 
+mod inspect;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -69,7 +71,8 @@ pub fn router(state: RestState) -> Router {
         .route("/jobs/{id}/vertices/{vertex}", get(vertex))
         .route("/jobs/{id}/yarn-cancel", get(cancel))
         // Clients of a version that sends signs of life must not fail by it.
-        .route("/jobs/{id}/clientHeartbeat", patch(async || accepted()));
+        .route("/jobs/{id}/clientHeartbeat", patch(async || accepted()))
+        .merge(inspect::routes());
     Router::new()
         .merge(routes.clone())
         .nest("/v1", routes)

@@ -1,5 +1,8 @@
 //! Answers over real HTTP, of a cluster whose workers finish at once.
 
+mod inspected;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -73,10 +76,14 @@ struct Server {
 
 impl Server {
     async fn start(end: ExecutionState) -> Self {
-        let configuration =
-            Configuration::from_map([("s3.secret-key".to_owned(), "visible".to_owned())].into());
-        let settings = DispatcherSettings::new("rest", Secret::new(b"s"), configuration.unwrap());
-        let driver = Box::new(EmbeddedDriver::new(2, workers(end)));
+        let settings = [("s3.secret-key".to_owned(), "visible".to_owned())];
+        Self::with(settings.into(), workers(end)).await
+    }
+
+    async fn with(configuration: BTreeMap<String, String>, workers: WorkerFactory) -> Self {
+        let configuration = Configuration::from_map(configuration).unwrap();
+        let settings = DispatcherSettings::new("rest", Secret::new(b"s"), configuration);
+        let driver = Box::new(EmbeddedDriver::new(2, workers));
         let dispatcher = Dispatcher::start(settings, driver);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
