@@ -199,13 +199,19 @@ mod tests {
         let mut scope = site.scope();
         scope.next();
         let error = scope.locate(TaskError::user("no"));
-        assert_eq!(error.message, "operator 'Co-Process', second input, record 1: no");
+        assert_eq!(
+            error.message,
+            "operator 'Co-Process', second input, record 1: no"
+        );
         scope.at_timer(70);
         let error = scope.locate(TaskError::user("no"));
         assert_eq!(error.message, "operator 'Co-Process', timer at 70 ms: no");
         drop(scope);
         let error = site.locate_at(5, TaskError::user("no"));
-        assert_eq!(error.message, "operator 'Co-Process', second input, record 5: no");
+        assert_eq!(
+            error.message,
+            "operator 'Co-Process', second input, record 5: no"
+        );
     }
 
     #[test]

@@ -3,4 +3,3 @@
 mod interval;
 
 pub use interval::{IntervalJoin, JoinContext, ProcessJoinFn, ProcessJoinFunction, interval_join};
-

@@ -105,9 +105,11 @@ async fn unpanicked<Out>(call: impl Future<Output = Outcome<Out>>) -> Outcome<Ou
     let mut call = pin!(call);
     poll_fn(|cx| {
         catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))).unwrap_or_else(|panic| {
-            Poll::Ready(Err(
-                format!("the asynchronous call panicked: {}", text(&*panic)).into(),
-            ))
+            Poll::Ready(Err(format!(
+                "the asynchronous call panicked: {}",
+                text(&*panic)
+            )
+            .into()))
         })
     })
     .await

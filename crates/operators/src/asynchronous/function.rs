@@ -90,10 +90,7 @@ where
 {
     type Out = Out;
 
-    fn async_invoke(
-        &self,
-        input: In,
-    ) -> impl Future<Output = FunctionResult<Vec<Out>>> + Send {
+    fn async_invoke(&self, input: In) -> impl Future<Output = FunctionResult<Vec<Out>>> + Send {
         let call = (self.function)(input);
         async move { call.await.map(|out| vec![out]).map_err(Into::into) }
     }

@@ -65,10 +65,7 @@ impl<Out> AsyncRetryStrategy<Out> {
 
     /// Tries again also after results for which this holds. The result of the last try counts.
     #[must_use]
-    pub fn if_result(
-        mut self,
-        predicate: impl Fn(&[Out]) -> bool + Send + Sync + 'static,
-    ) -> Self {
+    pub fn if_result(mut self, predicate: impl Fn(&[Out]) -> bool + Send + Sync + 'static) -> Self {
         self.on_result = Arc::new(predicate);
         self
     }

@@ -171,7 +171,12 @@ where
     R: KeySelector<B, Key = S::Key>,
     F: ProcessJoinFunction<A, B>,
 {
-    fn left(&mut self, row: A, hash: Option<u64>, call: Call<'_, S::Key, F::Out>) -> FunctionResult {
+    fn left(
+        &mut self,
+        row: A,
+        hash: Option<u64>,
+        call: Call<'_, S::Key, F::Out>,
+    ) -> FunctionResult {
         let at = event_time(call.element.timestamp)?;
         let (lower, upper) = (self.join.lower, self.join.upper);
         if at < call.host.watermark {

@@ -51,7 +51,7 @@ pub struct ReadOnlyContext<'a> {
     element: Element,
 }
 
-context!(ReadOnlyContext<>);
+context!(ReadOnlyContext);
 
 impl OperatorStateRead for ReadOnlyContext<'_> {
     fn operator_state(&self) -> &OperatorBackend {
@@ -67,7 +67,7 @@ pub struct BroadcastContext<'a> {
     element: Element,
 }
 
-context!(BroadcastContext<>);
+context!(BroadcastContext);
 
 impl OperatorStateRead for BroadcastContext<'_> {
     fn operator_state(&self) -> &OperatorBackend {
@@ -400,8 +400,7 @@ where
     fn timer(&mut self, call: Call<'_, S::Key, F::Out>) -> FunctionResult {
         let (mut out, host, sides, element) = call.split();
         let mut cx = KeyedReadOnlyContext::new(host, sides, element);
-        self.function
-            .on_timer(element.timestamp, &mut cx, &mut out)
+        self.function.on_timer(element.timestamp, &mut cx, &mut out)
     }
 
     fn close(&mut self) -> FunctionResult {

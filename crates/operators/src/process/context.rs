@@ -8,8 +8,8 @@ use flott_state::{
 };
 
 use super::host::Host;
-use super::timer_service::TimerService;
 use super::sides::Sides;
+use super::timer_service::TimerService;
 
 /// The element that is processed: a record, or a timer that fires.
 #[derive(Clone, Copy)]
@@ -50,7 +50,7 @@ impl Element {
 
 /// What all contexts can: tell the time, and emit to side outputs.
 macro_rules! context {
-    ($name:ident<$($parameter:ident: $bound:ident)?>) => {
+    ($name:ident $(<$parameter:ident: $bound:ident>)?) => {
         impl<'a, $($parameter: $bound)?> $name<'a, $($parameter)?> {
             #[inline(always)]
             pub(crate) fn new(
@@ -104,7 +104,7 @@ pub struct ProcessContext<'a> {
     element: Element,
 }
 
-context!(ProcessContext<>);
+context!(ProcessContext);
 
 impl OperatorStateRead for ProcessContext<'_> {
     fn operator_state(&self) -> &OperatorBackend {

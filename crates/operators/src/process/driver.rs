@@ -59,14 +59,7 @@ pub(crate) struct Call<'a, K: Key, Out> {
 impl<'a, K: Key, Out: Record> Call<'a, K, Out> {
     /// What the function emits to, and what its context is made of.
     #[inline(always)]
-    pub(crate) fn split(
-        self,
-    ) -> (
-        Collector<'a, Out>,
-        &'a mut Host<K>,
-        &'a mut Sides,
-        Element,
-    ) {
+    pub(crate) fn split(self) -> (Collector<'a, Out>, &'a mut Host<K>, &'a mut Sides, Element) {
         let collector = Collector::new(self.output, self.element.emit);
         (collector, self.host, self.sides, self.element)
     }
@@ -89,7 +82,9 @@ enum Round {
     Watermark(i64),
     Time(i64),
     /// BATCH: of keys of which all rows have come; the end of all follows if that is so.
-    Keys { end: bool },
+    Keys {
+        end: bool,
+    },
 }
 
 #[derive(PartialEq)]

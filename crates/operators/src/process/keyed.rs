@@ -163,8 +163,7 @@ where
     fn timer(&mut self, call: Call<'_, S::Key, F::Out>) -> FunctionResult {
         let (mut out, host, sides, element) = call.split();
         let mut cx = KeyedContext::new(host, sides, element);
-        self.function
-            .on_timer(element.timestamp, &mut cx, &mut out)
+        self.function.on_timer(element.timestamp, &mut cx, &mut out)
     }
 
     fn close(&mut self) -> FunctionResult {

@@ -5,10 +5,9 @@ use std::ops::{Deref, DerefMut};
 use flott_metrics::MetricGroup;
 use flott_record::{Key, Record};
 use flott_state::{
-    AggregatingState, AggregatingStateDescriptor, BroadcastState, KeyedBackend,
-    ListState, ListStateDescriptor, MapState, MapStateDescriptor, OperatorBackend,
-    OperatorListState, ReducingState, ReducingStateDescriptor, StateError, SubKey, ValueState,
-    ValueStateDescriptor,
+    AggregatingState, AggregatingStateDescriptor, BroadcastState, KeyedBackend, ListState,
+    ListStateDescriptor, MapState, MapStateDescriptor, OperatorBackend, OperatorListState,
+    ReducingState, ReducingStateDescriptor, StateError, SubKey, ValueState, ValueStateDescriptor,
 };
 
 use crate::SubtaskContext;

@@ -166,7 +166,8 @@ impl Model {
         let due = self.timers.partition_point(|timer| timer.0 <= watermark);
         for (at, key) in self.timers.drain(..due) {
             let sum = self.sums.remove(&key).unwrap_or(0);
-            self.out.push((key, format!("{at} {} {sum}", self.rules.len())));
+            self.out
+                .push((key, format!("{at} {} {sum}", self.rules.len())));
         }
     }
 }
@@ -275,6 +276,10 @@ fn a_broadcast_state_of_another_type_is_refused() {
     let mut states = BroadcastStates::default();
     states.add(MapStateDescriptor::<String, u64>::new("rules"));
     let error = plain(states).0.settle().unwrap_err();
-    assert!(error.message.contains("operator 'Plain'"), "{}", error.message);
+    assert!(
+        error.message.contains("operator 'Plain'"),
+        "{}",
+        error.message
+    );
     assert!(error.message.contains("rules"), "{}", error.message);
 }

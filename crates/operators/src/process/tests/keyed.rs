@@ -14,9 +14,7 @@ use crate::process::{
     FunctionResult, KeyedCoProcessFunction, KeyedContext, KeyedProcessFunction,
     KeyedRuntimeContext, keyed_co_process, keyed_process,
 };
-use crate::{
-    BatchSink, Collector, Output, OutputTag, SubtaskContext, TaskClock, TwoInputSink,
-};
+use crate::{BatchSink, Collector, Output, OutputTag, SubtaskContext, TaskClock, TwoInputSink};
 
 type In = (u8, i64, Ask);
 
@@ -62,7 +60,8 @@ impl KeyedProcessFunction<u8, In> for Asked {
             Ask::Event(after) => cx.timer_service().register_event_time_timer(at + after),
             Ask::NoEvent(after) => cx.timer_service().delete_event_time_timer(at + after),
             Ask::Processing(after) => {
-                cx.timer_service().register_processing_time_timer(now + after);
+                cx.timer_service()
+                    .register_processing_time_timer(now + after);
             }
             Ask::NoProcessing(time) => cx.timer_service().delete_processing_time_timer(time),
             Ask::Many(rows) => {
@@ -90,7 +89,7 @@ impl KeyedProcessFunction<u8, In> for Asked {
         assert_eq!(out.timestamp(), expected);
         out.collect((key, text.to_owned(), timestamp, count));
         let mut timers = cx.timer_service();
-        if count % 3 == 0 && count < 60 {
+        if count.is_multiple_of(3) && count < 60 {
             if text == "event" {
                 assert!(timers.current_watermark() >= timestamp);
                 timers.register_event_time_timer(timestamp + 2);
@@ -99,7 +98,7 @@ impl KeyedProcessFunction<u8, In> for Asked {
                 timers.register_processing_time_timer(timestamp + 2);
             }
         }
-        if count % 5 == 0 {
+        if count.is_multiple_of(5) {
             timers.delete_event_time_timer(timestamp + 4);
             timers.register_processing_time_timer(now + 5);
         }
@@ -389,7 +388,8 @@ fn side_outputs_get_their_rows_with_the_time_of_the_element() {
     );
     let context = SubtaskContext::for_tests("Keyed Process");
     let mut sink = keyed_process(Aside(tag), selector(), &context, output);
-    sink.batch(&mut batch_of(&[(1, 10, Ask::Count)], false)).unwrap();
+    sink.batch(&mut batch_of(&[(1, 10, Ask::Count)], false))
+        .unwrap();
     sink.time(5).unwrap();
     sink.control(Control::Watermark(20)).unwrap();
     sink.control(Control::End).unwrap();

@@ -88,7 +88,8 @@ impl Model {
             .timers
             .iter()
             .any(|timer| (timer.0, timer.1, timer.3) == (Some(domain), time, key));
-        if !known && !(self.ending && domain == Domain::Processing) {
+        let ignored = self.ending && domain == Domain::Processing;
+        if !(known || ignored) {
             self.registered += 1;
             self.timers.push((Some(domain), time, self.registered, key));
         }
@@ -135,10 +136,10 @@ impl Model {
             Domain::Processing => "processing",
         };
         self.out.push((key, text.to_owned(), at, count));
-        if count % 3 == 0 && count < 60 {
+        if count.is_multiple_of(3) && count < 60 {
             self.register(domain, at + 2, key);
         }
-        if count % 5 == 0 {
+        if count.is_multiple_of(5) {
             self.delete(Domain::Event, at + 4, key);
             self.register(Domain::Processing, self.now + 5, key);
         }

@@ -67,7 +67,10 @@ fn an_error_of_a_record_and_of_a_timer() {
     let mut sink = picky();
     sink.batch(&mut batch(&[5])).unwrap();
     let error = sink.control(Control::Watermark(6)).unwrap_err();
-    assert_eq!(error.message, "operator 'Picky', timer at 5 ms: no timers, please");
+    assert_eq!(
+        error.message,
+        "operator 'Picky', timer at 5 ms: no timers, please"
+    );
 }
 
 #[test]
@@ -175,5 +178,8 @@ fn co_map_maps_both() {
     let mut second = Batch::default();
     second.push("two".to_owned(), 5);
     sink.batch2(&mut second).unwrap();
-    assert_eq!(*keep.0.lock().unwrap(), [("1".to_owned(), 0), ("two".to_owned(), 5)]);
+    assert_eq!(
+        *keep.0.lock().unwrap(),
+        [("1".to_owned(), 0), ("two".to_owned(), 5)]
+    );
 }
