@@ -46,6 +46,13 @@ impl Tally {
         self.own[1] = self.own[1].wrapping_add(value);
     }
 
+    /// Without a branch: what is measured is the job.
+    #[inline(always)]
+    pub(crate) fn add_if(&mut self, value: u64, counts: bool) {
+        self.own[0] += u64::from(counts);
+        self.own[1] = self.own[1].wrapping_add(value * u64::from(counts));
+    }
+
     /// After the job.
     pub(crate) fn done(&self) -> Done {
         let [records, checksum] = &*self.total;

@@ -14,9 +14,7 @@ pub(crate) fn job(setting: &Setting<'_>) -> Result<Done> {
         .map(|number| mix(number as u64))
         .filter(move |mixed| {
             let keep = mixed % 2 == 0;
-            if keep {
-                count.add(*mixed);
-            }
+            count.add_if(*mixed, keep);
             keep
         })
         .discard();
