@@ -108,6 +108,12 @@ impl<T> LocalSender<T> {
             .unwrap_or_else(|_| Batch::with_capacity(rows))
     }
 
+    /// Messages on their way, and how many the ring has room for.
+    pub fn queue(&self) -> (usize, usize) {
+        let capacity = self.ring.buffer().capacity();
+        (capacity - self.ring.slots() + self.overdraft.len(), capacity)
+    }
+
     /// Whether the receiver is gone: what is sent is lost.
     pub fn is_abandoned(&self) -> bool {
         self.ring.is_abandoned()
@@ -124,6 +130,11 @@ impl<T> LocalReceiver<T> {
             self.sender.wake();
         }
         Some(message)
+    }
+
+    /// Messages that wait, and how many the ring has room for.
+    pub fn queue(&self) -> (usize, usize) {
+        (self.ring.slots(), self.ring.buffer().capacity())
     }
 
     /// Gives an emptied batch back to the sender.

@@ -158,6 +158,21 @@ pub enum Doing {
     Backpressured,
 }
 
+/// How full the rings on one side of a task were when it looked last; it looks when it flushes, and when it finds no room.
+#[derive(Debug, Default)]
+pub struct Queue {
+    waiting: AtomicU64,
+    capacity: AtomicU64,
+}
+
+impl Queue {
+    /// So many batches wait, in rings with room for so many.
+    pub fn holds(&self, (waiting, capacity): (usize, usize)) {
+        self.waiting.store(waiting as u64, Ordering::Relaxed);
+        self.capacity.store(capacity as u64, Ordering::Relaxed);
+    }
+}
+
 /// Counters of a task: written by its thread once per batch, read by the reporter.
 #[derive(Debug)]
 pub struct TaskCounters {
@@ -177,6 +192,10 @@ pub struct TaskCounters {
     pub buffers_in_remote: AtomicU64,
     /// Batches and frames sent.
     pub buffers_out: AtomicU64,
+    /// What waits in the rings into the task.
+    pub in_queue: Queue,
+    /// What waits in the rings out of it.
+    pub out_queue: Queue,
     /// What goes into the head of the task.
     pub input: Flow,
     /// Time spent, in nanoseconds, by [`Doing`].
@@ -207,6 +226,8 @@ impl TaskCounters {
             buffers_in_local: AtomicU64::new(0),
             buffers_in_remote: AtomicU64::new(0),
             buffers_out: AtomicU64::new(0),
+            in_queue: Queue::default(),
+            out_queue: Queue::default(),
             input: Flow::new(sources),
             spent_ns: Default::default(),
             now: AtomicU64::new(Doing::Idle as u64),
@@ -261,6 +282,13 @@ impl TaskCounters {
         own + writers.map(|one| one.load(Ordering::Relaxed)).sum::<u64>()
     }
 
+    /// Batches that wait on one side of the task or of its writers, and the share of the room that they take, up to 1.
+    pub fn queued(&self, queue: impl Fn(&Self) -> &Queue) -> (u64, f64) {
+        let waiting = self.sum(|one| &queue(one).waiting);
+        let capacity = self.sum(|one| &queue(one).capacity);
+        (waiting, (waiting as f64 / capacity.max(1) as f64).min(1.0))
+    }
+
     fn writers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Self>>> {
         self.writers.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,6 +335,16 @@ mod tests {
         };
         assert!(counters.time(Doing::Idle) >= long_ago);
         assert_eq!(counters.time(Doing::Busy), Duration::ZERO);
+    }
+
+    #[test]
+    fn rings_of_all_writers_are_one_pool() {
+        let counters = TaskCounters::default();
+        assert_eq!(counters.queued(|one| &one.out_queue), (0, 0.0));
+        counters.add_writer().out_queue.holds((1, 4));
+        counters.add_writer().out_queue.holds((5, 4));
+        assert_eq!(counters.queued(|one| &one.out_queue), (6, 0.75));
+        assert_eq!(counters.queued(|one| &one.in_queue).0, 0);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub mod window;
 pub use chain::{BatchSink, TwoInputSink};
 pub use clock::TaskClock;
 pub use collect::Collect;
-pub use context::{Committables, Doing, OperatorIdentity, SubtaskContext, TaskCounters};
+pub use context::{Committables, Doing, OperatorIdentity, Queue, SubtaskContext, TaskCounters};
 pub use error::TaskError;
 pub use output::{Collector, Output};
 pub use side::OutputTag;

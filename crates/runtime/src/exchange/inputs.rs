@@ -122,6 +122,21 @@ impl<T: Record> Channels<T> {
         }
     }
 
+    /// Batches that wait in the local rings, and how many these have room for.
+    pub(super) fn queue(&self) -> (usize, usize) {
+        let rings = self.channels.iter().filter_map(|channel| match channel {
+            InputChannel::Local(receiver) => Some(receiver.queue()),
+            InputChannel::Remote(_) | InputChannel::Partition(_) => None,
+        });
+        rings.fold((0, 0), |(waiting, room), (more, rest)| {
+            (waiting + more, room + rest)
+        })
+    }
+
+    pub(super) fn counters(&self) -> &TaskCounters {
+        &self.counters
+    }
+
     /// After the last piece: the emptied batch goes back to where it came from.
     #[inline]
     pub(super) fn give_back(&mut self) {

@@ -315,6 +315,17 @@ impl<T: Record> Ports<T> {
         std::mem::take(&mut self.records_out)
     }
 
+    /// Batches that wait in the local rings, and how many these have room for.
+    pub fn queue(&self) -> (usize, usize) {
+        let rings = self.ports.iter().filter_map(|port| match port {
+            OutputPort::Local { sender, .. } => Some(sender.queue()),
+            OutputPort::Remote { .. } | OutputPort::Partition { .. } => None,
+        });
+        rings.fold((0, 0), |(waiting, room), (more, rest)| {
+            (waiting + more, room + rest)
+        })
+    }
+
     /// Batches and frames sent since the last call.
     pub fn take_buffers_out(&mut self) -> u64 {
         std::mem::take(&mut self.buffers_out)

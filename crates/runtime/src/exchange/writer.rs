@@ -84,11 +84,16 @@ impl<T: Record, R: Router<T>> Writer<T> for ExchangeWriter<T, R> {
     fn flush(&mut self) -> Result<(), TaskError> {
         let result = self.ports.flush();
         self.publish();
+        self.counters.out_queue.holds(self.ports.queue());
         result
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        self.ports.settle()
+        let room = self.ports.settle()?;
+        if !room {
+            self.counters.out_queue.holds(self.ports.queue());
+        }
+        Ok(room)
     }
 }
 

@@ -75,6 +75,19 @@ pub(super) fn report_task(registry: &MetricRegistry, counters: &Arc<TaskCounters
         task.time_share_over(share, time.clone());
         task.counter_over(total, time);
     }
+    let buffers = task.add_group("buffers");
+    let (inputs, outputs) = (Arc::clone(counters), Arc::clone(counters));
+    buffers.gauge_with("inputQueueLength", move || {
+        inputs.queued(|one| &one.in_queue).0
+    });
+    buffers.gauge_with("outputQueueLength", move || {
+        outputs.queued(|one| &one.out_queue).0
+    });
+    let (inputs, outputs) = (Arc::clone(counters), Arc::clone(counters));
+    buffers.gauge_with("inPoolUsage", move || inputs.queued(|one| &one.in_queue).1);
+    buffers.gauge_with("outPoolUsage", move || {
+        outputs.queued(|one| &one.out_queue).1
+    });
     let doing = Arc::clone(counters);
     task.gauge_with("isBackPressured", move || {
         doing.doing() == Doing::Backpressured
