@@ -32,6 +32,9 @@ options! {
         PIPELINE_MAX_PARALLELISM: i32 = "pipeline.max-parallelism",
             "Number of key groups, which bounds every later parallelism; -1 derives it from the parallelism.",
             or("-1"), at_least(-1);
+        PIPELINE_AUTO_WATERMARK_INTERVAL: Duration = "pipeline.auto-watermark-interval",
+            "How often watermarks are made while records come; 0 makes none of the periodic ones.",
+            or("200 ms");
         PIPELINE_OPERATOR_CHAINING_ENABLED: bool = "pipeline.operator-chaining.enabled",
             "Whether neighbouring operators are fused into one task.",
             or("true"), deprecated(&["pipeline.operator-chaining"]);

@@ -2,7 +2,9 @@
 //! and knows nothing of the runtime.
 
 pub mod collection;
+pub mod datagen;
 pub mod discard;
 pub mod file;
 pub mod print;
 pub mod sequence;
+pub mod socket;

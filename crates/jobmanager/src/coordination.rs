@@ -125,7 +125,10 @@ mod tests {
         let question = message("b", b"?", false);
         let nobody = coordination.relay(&worker("b"), question.clone());
         assert_eq!(nobody, Relay::NoCoordinator(question.clone()));
-        assert_eq!(coordination.choose(&worker("a")), Some(RunCoordinator::default()));
+        assert_eq!(
+            coordination.choose(&worker("a")),
+            Some(RunCoordinator::default())
+        );
         assert_eq!(coordination.choose(&worker("b")), None);
         let relay = coordination.relay(&worker("b"), question.clone());
         assert_eq!(relay, Relay::To(worker("a"), question));
@@ -144,10 +147,18 @@ mod tests {
             coordination.relay(&worker("a"), message("b", payload, journal));
         }
         coordination.lost(&worker("b"));
-        assert_eq!(coordination.choose(&worker("b")), None, "another worker was lost");
+        assert_eq!(
+            coordination.choose(&worker("b")),
+            None,
+            "another worker was lost"
+        );
         coordination.container_lost(&ContainerId("a".to_owned()));
         let start = coordination.choose(&worker("b")).unwrap();
-        let journal: Vec<&[u8]> = start.journal.iter().map(|entry| &entry.payload[..]).collect();
+        let journal: Vec<&[u8]> = start
+            .journal
+            .iter()
+            .map(|entry| &entry.payload[..])
+            .collect();
         assert_eq!(journal, [b"1", b"2"]);
         assert!(!start.incomplete);
     }

@@ -16,7 +16,6 @@ use tokio::sync::mpsc;
 
 use crate::connections::ConnectionId;
 use crate::coordination::{Coordination, Relay};
-use crate::coordination::CoordinatorSeat;
 use crate::deployment::{PartitionAddresses, committable, descriptor, output};
 use crate::inspect::{Inspections, Question};
 use crate::launch::WorkerLaunch;
@@ -110,7 +109,7 @@ pub(crate) async fn run(
         pending: VecDeque::new(),
         partition_addresses: PartitionAddresses::new(),
         inspections: Inspections::default(),
-        coordinator: CoordinatorSeat::default(),
+        coordination: Coordination::default(),
         suspended: false,
     };
     shell.start().await;
@@ -138,7 +137,8 @@ struct Shell {
     pending: VecDeque<JobEvent>,
     partition_addresses: PartitionAddresses,
     inspections: Inspections,
-    coordinator: CoordinatorSeat,
+    /// Of the sources.
+    coordination: Coordination,
     suspended: bool,
 }
 
@@ -315,27 +315,20 @@ impl Shell {
             worker_message::Kind::Coordinate(message) => self.coordinate(&worker, message),
             worker_message::Kind::Unfit(failure) => self.lose(worker, failure),
             worker_message::Kind::Inspected(part) => self.inspections.answered(worker, part),
-            worker_message::Kind::Coordinate(message) => self.relay(&worker, message),
         }
     }
 
-    /// Makes sure that somebody coordinates the sources before they ask.
-    fn seat_coordinator(&mut self) {
-        let connected = self.workers.iter();
-        let live = connected.filter(|(_, known)| known.commands.is_some());
-        if let Some((worker, start)) = self.coordinator.fill(live.map(|(worker, _)| worker)) {
-            let deploy = DeployTasks {
-                tasks: Vec::new(),
-                coordinator: Some(start),
-            };
-            self.tell(&worker, worker_command::Kind::Deploy(deploy));
-        }
-    }
-
-    /// Relays between a source's subtask and the coordinator. What finds no way is asked again.
-    fn relay(&mut self, from: &WorkerId, message: Coordinate) {
-        let to = self.coordinator.route(from, &message);
-        let known = to.and_then(|to| self.workers.get(&to));
+    /// Relays what sources and their coordinator say. What finds no way is asked again.
+    fn coordinate(&mut self, from: &WorkerId, message: Coordinate) {
+        let (worker, message) = match self.coordination.relay(from, message) {
+            Relay::Nothing => return,
+            Relay::To(worker, message) => (worker, message),
+            Relay::NoCoordinator(message) => match self.seat_coordinator() {
+                Some(worker) => (worker, message),
+                None => return,
+            },
+        };
+        let known = self.workers.get(&worker);
         if let Some(commands) = known.and_then(|known| known.commands.as_ref()) {
             let kind = Some(worker_command::Kind::Coordinate(message));
             if commands.try_send(WorkerCommand { kind }).is_err() {
@@ -344,34 +337,17 @@ impl Shell {
         }
     }
 
-    /// Relays what sources and their coordinator say.
-    fn coordinate(&mut self, from: &WorkerId, message: Coordinate) {
-        match self.coordination.relay(from, message) {
-            Relay::Nothing => (),
-            Relay::To(worker, message) => {
-                // A worker that is gone needs no answer: its tasks are run again.
-                if self.workers.contains_key(&worker) {
-                    self.tell(&worker, worker_command::Kind::Coordinate(message));
-                }
-            }
-            Relay::NoCoordinator(message) => {
-                let mut workers = self.workers.iter();
-                let connected = workers.find(|(_, worker)| worker.commands.is_some());
-                let Some((worker, _)) = connected else {
-                    return;
-                };
-                let worker = worker.clone();
-                let deploy = DeployTasks {
-                    tasks: Vec::new(),
-                    coordinator: self.coordination.choose(&worker),
-                };
-                self.tell(&worker, worker_command::Kind::Deploy(deploy));
-                // Who asks in vain asks again: the rest waits for that.
-                if worker != *from {
-                    self.tell(&worker, worker_command::Kind::Coordinate(message));
-                }
-            }
-        }
+    /// Has a worker that has its tasks already coordinate the sources.
+    fn seat_coordinator(&mut self) -> Option<WorkerId> {
+        let mut workers = self.workers.iter();
+        let (worker, _) = workers.find(|(_, worker)| worker.commands.is_some())?;
+        let worker = worker.clone();
+        let deploy = DeployTasks {
+            tasks: Vec::new(),
+            coordinator: self.coordination.choose(&worker),
+        };
+        self.tell(&worker, worker_command::Kind::Deploy(deploy));
+        Some(worker)
     }
 
     fn on_task(&mut self, report: TaskReport) {
@@ -467,11 +443,8 @@ impl Shell {
                     .into_iter()
                     .map(|task| descriptor(task, &self.partition_addresses))
                     .collect();
-                self.seat_coordinator();
-                let deploy = DeployTasks {
-                    tasks,
-                    coordinator: None,
-                };
+                let coordinator = self.coordination.choose(&worker);
+                let deploy = DeployTasks { tasks, coordinator };
                 self.tell(&worker, worker_command::Kind::Deploy(deploy));
             }
             JobAction::CancelTasks { worker, attempts } => {

@@ -5,7 +5,6 @@
 
 mod connections;
 mod coordination;
-mod coordination;
 mod deployment;
 mod dispatcher;
 mod driver;

@@ -113,7 +113,9 @@ impl Coordinator {
                 max_drift_ms,
             }) => {
                 let member = (operator, asker.attempt.subtask);
-                let allowed = self.alignment.report(&group, member, watermark, max_drift_ms);
+                let allowed = self
+                    .alignment
+                    .report(&group, member, watermark, max_drift_ms);
                 self.say(operator, &asker, &Answer::MaxWatermark(allowed));
             }
             Err(error) => self.say(operator, &asker, &Answer::failed(&error)),
@@ -152,11 +154,10 @@ impl Coordinator {
         let context = EnumeratorContext::new(files, self.io.clone(), parallelism, Vec::new());
         let batch_mode = self.plan.graph.mode() == RuntimeMode::Batch;
         let journal = self.start.journal.iter();
-        let assignments = Assignments::new(factory, context, batch_mode)
-            .after(
-                journal.filter(|entry| entry.operator == operator),
-                self.start.incomplete,
-            )?;
+        let assignments = Assignments::new(factory, context, batch_mode).after(
+            journal.filter(|entry| entry.operator == operator),
+            self.start.incomplete,
+        )?;
         let (sender, asks) = channel();
         let answers = self.answers.clone();
         std::thread::Builder::new()

@@ -3,28 +3,16 @@
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use flott_config::{Configuration, options};
-use flott_connectors::collection::CollectionReader;
-use flott_connectors::file::{FileSplits, TextReader, enumerate_splits};
-use flott_connectors::sequence::SequenceReader;
 use flott_model::OnceValue;
-use flott_operators::source::Reader;
-use flott_operators::{BatchSink, SubtaskContext, TaskError};
 use flott_protocol::environment::Role;
 use flott_record::{Record, codec};
-use flott_runtime::SourceTask;
-use flott_runtime::exchange::unbox;
 use flott_runtime::plan::{NodeFactory, TeeFactory};
-use prost::Message;
 
 use crate::error::Error;
 use crate::execute::{JobExecutionResult, Launch, run_job};
-use crate::graph::{
-    Chaining, OperatorInfo, Prepare, Prepared, StreamGraph, StreamNode, tee_factory,
-};
-use crate::stream::DataStream;
+use crate::graph::{Chaining, OperatorInfo, Prepared, StreamGraph, StreamNode};
 
 type SubmissionCheck = Box<dyn FnOnce() -> Result<(), Box<dyn std::error::Error>>>;
 
@@ -160,100 +148,6 @@ impl StreamExecutionEnvironment {
         let max_parallelism = inner.max_parallelism;
         let launch = &mut inner.launch;
         run_job(launch, graph, job_name, index, once, max_parallelism)
-    }
-
-    /// The items, in order, in one subtask.
-    ///
-    /// ```
-    /// # use flott::prelude::*;
-    /// # fn main() -> Result<(), flott::Error> {
-    /// let env = StreamExecutionEnvironment::get()?;
-    /// env.from_collection(["to", "be"].map(String::from)).print();
-    /// env.execute("collection")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn from_collection<T: Record + Sync>(
-        &self,
-        items: impl IntoIterator<Item = T>,
-    ) -> DataStream<T> {
-        let items = Arc::new(items.into_iter().collect::<Vec<_>>());
-        let make = move |_: &SubtaskContext| Ok(CollectionReader::new(Arc::clone(&items)));
-        self.source("Collection", 1, make, None, Prepared::default())
-    }
-
-    /// The numbers `from..=to`, split into one range per subtask.
-    pub fn from_sequence(&self, from: i64, to: i64) -> DataStream<i64> {
-        let make = move |context: &SubtaskContext| {
-            Ok(SequenceReader::new(
-                from,
-                to,
-                context.subtask,
-                context.parallelism,
-            ))
-        };
-        let parallelism = self.default_parallelism();
-        self.source("Sequence", parallelism, make, None, Prepared::default())
-    }
-
-    /// The lines of a file, of all files below a directory, or of all that match a glob, on any
-    /// file system (`hdfs://…`, `file:///…`; without scheme: the default one). Hidden files
-    /// (`.x`, `_x`) are skipped. Files are split by blocks; the list is made at submission.
-    pub fn read_text_file(&self, path: &str) -> DataStream<String> {
-        let prepared = Prepared::default();
-        let (splits, uri) = (Arc::clone(&prepared), path.to_owned());
-        let make = move |context: &SubtaskContext| {
-            let bytes = splits.get().map(Vec::as_slice).unwrap_or_default();
-            let splits = FileSplits::decode(bytes).map_err(|error| {
-                TaskError::fatal(format!("the list of input files cannot be read: {error}"))
-            })?;
-            let own = splits.of_subtask(context.subtask, context.parallelism);
-            Ok(TextReader::new(own, context))
-        };
-        let prepare: Prepare = Box::new(move |at| {
-            Box::pin(async move {
-                let splits = enumerate_splits(&at.files, &uri, at.parallelism).await?;
-                Ok(splits.encode_to_vec())
-            })
-        });
-        self.source(
-            "Text Files",
-            self.default_parallelism(),
-            make,
-            Some(prepare),
-            prepared,
-        )
-    }
-
-    fn source<R, F>(
-        &self,
-        name: &str,
-        parallelism: u32,
-        make: F,
-        prepare: Option<Prepare>,
-        prepared: Prepared,
-    ) -> DataStream<R::Out>
-    where
-        R: Reader + 'static,
-        F: Fn(&SubtaskContext) -> Result<R, TaskError> + Send + Sync + 'static,
-    {
-        let factory = NodeFactory::Source(Arc::new(move |context, next, timeout| {
-            let reader = make(context)?;
-            let next: Box<dyn BatchSink<R::Out>> = unbox(next.main);
-            Ok(Box::new(SourceTask::new(reader, next, timeout, context)))
-        }));
-        let operator = OperatorInfo::named("Source", format!("Source: {name}"));
-        let node = StreamNode {
-            prepare,
-            prepared,
-            ..self.new_node(
-                vec![operator],
-                parallelism,
-                factory,
-                tee_factory::<R::Out>(),
-            )
-        };
-        DataStream::of_node(self.clone(), self.add_node(node))
     }
 
     fn inner(&self) -> Ref<'_, Inner> {

@@ -25,25 +25,78 @@
 
 #![warn(missing_docs)]
 
+pub mod accumulators;
 mod environment;
 mod error;
 mod execute;
 mod graph;
+pub mod metrics;
+pub mod source;
+pub mod state;
 mod stream;
 pub mod text;
+pub mod time;
 
 pub use environment::StreamExecutionEnvironment;
 pub use error::Error;
 pub use execute::JobExecutionResult;
+pub use flott_operators::asynchronous::{AsyncFunction, AsyncOptions, AsyncRetryStrategy};
+pub use flott_operators::join::{JoinContext, ProcessJoinFunction};
 pub use flott_operators::pipe::Emitter;
-pub use flott_operators::{Collector, OutputTag};
+pub use flott_operators::process::{
+    BoxError, BroadcastContext, BroadcastProcessFunction, CoProcessFunction, FunctionResult,
+    KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
+    KeyedProcessFunction, KeyedReadOnlyContext, KeyedRuntimeContext, KeyedStateKeys,
+    ProcessContext, ProcessFunction, ReadOnlyContext, RuntimeContext, TimerService,
+};
+pub use flott_operators::{Collector, OutputTag, TaskError};
 pub use flott_protocol::environment::Role;
 pub use flott_record::{Data, Key, Record, Str};
 pub use flott_state::AggregateFunction;
+pub use stream::{
+    AsyncDataStream, BoundedIntervalJoined, BroadcastConnectedStream, BroadcastStream,
+    ConnectedStreams, IntervalJoined, KeyedBroadcastConnectedStream, KeyedConnectedStreams,
+};
 pub use stream::{DataStream, DataStreamSink, KeyedStream};
+
+pub mod window {
+    //! Windows: assigners, triggers, evictors, functions over windows. A [`WindowedStream`] is made by
+    //! [`KeyedStream::window`](crate::KeyedStream::window) and
+    //! [`DataStream::window_all`](crate::DataStream::window_all).
+
+    pub use flott_operators::window::{
+        ContinuousEventTimeTrigger, ContinuousProcessingTimeTrigger, CountEvictor, CountTrigger,
+        DeltaEvictor, DeltaTrigger, Elements, EventTimeSessionWindows, EventTimeTrigger, Evictor,
+        EvictorContext, GlobalWindow, GlobalWindows, Merge, NeverTrigger, NoEvictor,
+        ProcessWindowFunction, ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger,
+        SlidingEventTimeWindows, SlidingProcessingTimeWindows, TaggedUnion, TimeEvictor, TimeWindow,
+        Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
+        TumblingProcessingTimeWindows, Window, WindowAssigner, WindowAssignerContext, WindowContext,
+        WindowRuntimeContext,
+    };
+
+    pub use crate::stream::window::{
+        AllKey, AllWindowedStream, CoGrouped, Joined, JoinedKeyed, JoinedStreams, JoinedWhere,
+        JoinedWindows, WindowedStream,
+    };
+}
 
 /// What most programs need.
 pub mod prelude {
+    pub use crate::{
+        AsyncDataStream, AsyncFunction, AsyncOptions, AsyncRetryStrategy, BroadcastContext,
+        BroadcastProcessFunction, CoProcessFunction, FunctionResult, JoinContext,
+        KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
+        KeyedContext, KeyedProcessFunction, KeyedReadOnlyContext, KeyedRuntimeContext,
+        ProcessContext, ProcessFunction, ProcessJoinFunction, ReadOnlyContext, RuntimeContext,
+    };
+    // State and its descriptors.
+    pub use crate::state::{
+        AggregatingState, AggregatingStateDescriptor, BroadcastState, ListState,
+        ListStateDescriptor, MapState, MapStateDescriptor, OperatorListState, ReducingState,
+        ReducingStateDescriptor, StateTtlConfig, TimeDomain, ValueState, ValueStateDescriptor,
+    };
+    pub use crate::time::WatermarkStrategy;
     pub use crate::{
         AggregateFunction, Collector, DataStream, DataStreamSink, Emitter, JobExecutionResult, KeyedStream, OutputTag, Str,
         StreamExecutionEnvironment,

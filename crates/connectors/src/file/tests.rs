@@ -1,39 +1,21 @@
-//! A reader and a writer as their tasks drive them, without a cluster.
+//! A writer as its task drives it, without a cluster; [`reading`]: the same for the source.
+
+mod reading;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use flott_filesystem::FileSystems;
-use flott_model::{Epoch, ExecutionAttemptId, VertexId};
-use flott_network::{Batch, NO_TIMESTAMP, Waker};
+use flott_network::{Batch, NO_TIMESTAMP};
 use flott_operators::sink::SinkWriter;
-use flott_operators::source::{Progress, Reader};
 use flott_operators::{SubtaskContext, TaskError};
 use prost::Message;
 
 use super::commit::PendingFile;
-use super::{FileSplit, TextReader, TextWriter, committer};
+use super::{TextWriter, committer};
 
 fn context() -> SubtaskContext {
-    SubtaskContext {
-        attempt: ExecutionAttemptId {
-            epoch: Epoch(1),
-            vertex: VertexId(0),
-            subtask: 0,
-            attempt: 0,
-        },
-        task_name: "test (1/1)".to_owned(),
-        subtask: 0,
-        parallelism: 1,
-        max_parallelism: 1,
-        waker: Waker::default(),
-        io: tokio::runtime::Handle::current(),
-        files: Arc::new(FileSystems::new([].into(), None, None).unwrap()),
-        committables: flott_operators::Committables::default(),
-        counters: Arc::default(),
-    }
+    SubtaskContext::for_tests("test")
 }
 
 /// Asks until there is an answer; the I/O runs beside it.
@@ -46,56 +28,6 @@ async fn until<T>(mut ask: impl FnMut() -> Result<Option<T>, TaskError>) -> Resu
         assert!(Instant::now() < deadline, "no answer in time");
         tokio::task::yield_now().await;
     }
-}
-
-async fn read(splits: Vec<FileSplit>) -> Result<Vec<String>, TaskError> {
-    let mut reader = TextReader::new(splits, &context());
-    let (mut batch, mut lines) = (Batch::default(), Vec::new());
-    until(|| {
-        let progress = reader.fill(&mut batch)?;
-        lines.append(&mut batch.rows);
-        Ok((progress == Progress::End).then_some(()))
-    })
-    .await?;
-    Ok(lines)
-}
-
-fn split(path: &Path, start: u64, length: u64) -> FileSplit {
-    FileSplit {
-        uri: path.to_str().unwrap().to_owned(),
-        start,
-        length,
-    }
-}
-
-#[tokio::test]
-async fn splits_of_several_files_in_order() {
-    let directory = tempfile::tempdir().unwrap();
-    let (a, b) = (directory.path().join("a"), directory.path().join("b"));
-    std::fs::write(&a, "1\n2\r\n3").unwrap();
-    std::fs::write(&b, "4\n\n").unwrap();
-    let splits = vec![split(&a, 0, 3), split(&a, 3, 3), split(&b, 0, 3)];
-    assert_eq!(read(splits).await.unwrap(), ["1", "2", "3", "4", ""]);
-    assert_eq!(read(Vec::new()).await.unwrap(), [""; 0]);
-}
-
-#[tokio::test]
-async fn a_file_that_is_gone_or_too_long_a_line_is_an_error_by_name() {
-    let directory = tempfile::tempdir().unwrap();
-    let gone = directory.path().join("gone");
-    let error = read(vec![split(&gone, 0, 10)]).await.unwrap_err();
-    assert!(error.message.contains("gone' cannot be read"), "{error}");
-    let endless = directory.path().join("endless");
-    // Sparse: takes no room on the disk.
-    let file = std::fs::File::create(&endless).unwrap();
-    file.set_len(80 << 20).unwrap();
-    let error = read(vec![split(&endless, 0, 1)]).await.unwrap_err();
-    assert!(
-        error
-            .message
-            .contains("endless' has a line of more than 64 MiB"),
-        "{error}"
-    );
 }
 
 type Format = fn(&u64, &mut String);

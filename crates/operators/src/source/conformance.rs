@@ -14,8 +14,8 @@ use flott_filesystem::FileSystems;
 use flott_network::{Batch, Wake};
 
 use super::{
-    Assignment, Boundedness, EnumeratorContext, ReaderContext, ReaderProgress, Source, SourceReader,
-    SourceSplit, SplitEnumerator, SubmissionContext, decode_message, encode_message,
+    Assignment, Boundedness, EnumeratorContext, ReaderContext, ReaderProgress, Source,
+    SourceReader, SourceSplit, SplitEnumerator, SubmissionContext, decode_message, encode_message,
 };
 use crate::{SubtaskContext, TaskError};
 
@@ -112,7 +112,9 @@ where
     }
 
     fn subtasks(&self, parallelism: u32) -> Vec<Subtask<S>> {
-        (0..parallelism).map(|index| self.subtask(index, parallelism)).collect()
+        (0..parallelism)
+            .map(|index| self.subtask(index, parallelism))
+            .collect()
     }
 
     /// One step of one subtask; whether it is not at its end.
@@ -150,7 +152,10 @@ where
                 ReaderProgress::More => (),
                 ReaderProgress::Pending => std::thread::park_timeout(Duration::from_millis(10)),
             }
-            assert!(Instant::now() < deadline, "the reader neither gives rows nor ends");
+            assert!(
+                Instant::now() < deadline,
+                "the reader neither gives rows nor ends"
+            );
         }
     }
 
@@ -216,7 +221,9 @@ where
             }
             let bytes = must(encode_message(&must(enumerator.snapshot())));
             let context = self.context(parallelism);
-            let restored = self.source.restore_enumerator(&context, must(decode_message(&bytes)));
+            let restored = self
+                .source
+                .restore_enumerator(&context, must(decode_message(&bytes)));
             let (mut enumerator, mut rows) = (must(restored), Vec::new());
             let mut others = self.subtasks(parallelism);
             for (old, new) in subtasks.into_iter().zip(&mut others) {

@@ -179,7 +179,11 @@ impl<S: Source> SourceDriver<S> {
                 )),
             };
         };
-        if self.active.get(self.current).is_none_or(|split| split.id != id) {
+        if self
+            .active
+            .get(self.current)
+            .is_none_or(|split| split.id != id)
+        {
             let at = self.active.iter().position(|split| split.id == id);
             self.current = at.ok_or_else(|| {
                 TaskError::user(format!(
@@ -320,3 +324,6 @@ impl<S: Source> Reader for SourceDriver<S> {
         self.report(now)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,7 +117,10 @@ impl<S: SourceSplit> SplitEnumerator for StaticEnumerator<S> {
     type Checkpoint = SplitPool<S>;
 
     fn next_split(&mut self, subtask: u32, _: &str) -> Result<Assignment<S>, TaskError> {
-        Ok(self.pool.next(subtask).map_or(Assignment::End, Assignment::Split))
+        Ok(self
+            .pool
+            .next(subtask)
+            .map_or(Assignment::End, Assignment::Split))
     }
 
     fn add_splits_back(&mut self, splits: Vec<S>, subtask: u32) {

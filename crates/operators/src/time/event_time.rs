@@ -234,7 +234,11 @@ impl<T: 'static> EventTime<T> {
             return i64::MAX;
         }
         let parts = self.live().filter(|part| !part.is_idle());
-        parts.map(Part::reached).min().unwrap_or(self.emitted).max(self.emitted)
+        parts
+            .map(Part::reached)
+            .min()
+            .unwrap_or(self.emitted)
+            .max(self.emitted)
     }
 
     /// How far a split is, emitted or not; [`NO_TIMESTAMP`] while it is idle.

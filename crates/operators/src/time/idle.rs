@@ -31,7 +31,8 @@ impl IdleTimer {
 
     /// Whether it has to be told the time.
     pub(super) fn runs(&self) -> bool {
-        self.limit.is_some_and(|limit| self.silent < limit || self.came)
+        self.limit
+            .is_some_and(|limit| self.silent < limit || self.came)
     }
 
     /// It is not the input that is silent: it is not read.

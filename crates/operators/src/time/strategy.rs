@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flott_network::{Batch, NO_TIMESTAMP};
 
-use super::generator::{BatchGenerator, BoundedOutOfOrderness, Custom};
 use super::WatermarkGenerator;
+use super::generator::{BatchGenerator, BoundedOutOfOrderness, Custom};
 use crate::blame::Site;
 
 type NewGenerator<T> = dyn Fn() -> Box<dyn BatchGenerator<T>> + Send + Sync;

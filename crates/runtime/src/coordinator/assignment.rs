@@ -87,7 +87,7 @@ impl Assignments {
                     subtask.given.push(Given {
                         id: namer.split_id(&split)?,
                         split,
-                                });
+                    });
                 }
                 Answer::End(_) => subtask.ended = true,
                 Answer::Wait(_) | Answer::MaxWatermark(_) | Answer::Failed { .. } => (),
@@ -104,7 +104,10 @@ impl Assignments {
         number: u64,
         host: &str,
     ) -> Option<(Answer, bool)> {
-        let known = self.subtasks.get(&attempt.subtask).map(|subtask| subtask.attempt);
+        let known = self
+            .subtasks
+            .get(&attempt.subtask)
+            .map(|subtask| subtask.attempt);
         if known.is_some_and(|known| newer(known, attempt)) {
             return None;
         }
@@ -130,7 +133,10 @@ impl Assignments {
         self.replace(attempt)?;
         let subtask = &self.subtasks[&attempt.subtask];
         let given = subtask.given.len() as u64;
-        if let Some(again) = usize::try_from(number).ok().and_then(|at| subtask.given.get(at)) {
+        if let Some(again) = usize::try_from(number)
+            .ok()
+            .and_then(|at| subtask.given.get(at))
+        {
             return Ok((Answer::Split(number, again.split.clone()), false));
         }
         if self.incomplete && self.batch_mode {

@@ -21,7 +21,9 @@ struct Log(Arc<Mutex<Vec<Seen>>>);
 
 impl BatchSink<i64> for Log {
     fn batch(&mut self, batch: &mut Batch<i64>) -> Result<(), TaskError> {
-        let rows = batch.drain().map(|(row, timestamp)| Seen::Row(row, timestamp));
+        let rows = batch
+            .drain()
+            .map(|(row, timestamp)| Seen::Row(row, timestamp));
         self.0.lock().unwrap().extend(rows);
         Ok(())
     }
@@ -114,7 +116,11 @@ fn rows_get_times_and_the_watermark_follows_every_interval() {
     test.rows(&[95]);
     test.pass(1_000);
     assert_eq!(test.controls(), [], "watermarks never go back");
-    assert_eq!(test.context.clock.next_wake(), None, "nothing left to wait for");
+    assert_eq!(
+        test.context.clock.next_wake(),
+        None,
+        "nothing left to wait for"
+    );
     test.rows(&[200]);
     test.operator.control(Control::Watermark(7)).unwrap();
     test.operator.control(Control::Idle).unwrap();

@@ -44,7 +44,12 @@ impl AnyEnumerator for Numbers {
 
 fn assignments(batch_mode: bool, fails_at: Option<u32>) -> Assignments {
     let io = SubtaskContext::for_tests("source").io;
-    let context = EnumeratorContext::new(Arc::new(flott_filesystem::FileSystems::local()), io, 2, Vec::new());
+    let context = EnumeratorContext::new(
+        Arc::new(flott_filesystem::FileSystems::local()),
+        io,
+        2,
+        Vec::new(),
+    );
     let made = std::sync::atomic::AtomicU32::new(0);
     let factory: EnumeratorFactory = Arc::new(move |_, _| {
         let first = made.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
@@ -190,7 +195,9 @@ fn in_batch_the_end_is_kept_too() {
     let asks: Vec<(u32, u64)> = (0..=6).map(|index| (0, index)).collect();
     let journal = journal(&mut first, &asks);
     assert_eq!(journal.len(), 7);
-    let mut next = assignments(true, None).after(journal.iter(), false).unwrap();
+    let mut next = assignments(true, None)
+        .after(journal.iter(), false)
+        .unwrap();
     assert_eq!(next.rest(0, 1).len(), 6);
 }
 
