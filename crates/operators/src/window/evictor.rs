@@ -43,6 +43,10 @@ impl EvictorContext {
 /// }
 /// ```
 pub trait Evictor<T, W: Window>: Clone + Send + Sync + 'static {
+    /// Whether it ever evicts: otherwise windows need not keep their records.
+    #[doc(hidden)]
+    const EVICTS: bool = true;
+
     /// Before the function is called.
     fn evict_before(&self, elements: &mut Elements<T>, window: &W, cx: &EvictorContext) {
         let _ = (elements, window, cx);
@@ -52,6 +56,14 @@ pub trait Evictor<T, W: Window>: Clone + Send + Sync + 'static {
     fn evict_after(&self, elements: &mut Elements<T>, window: &W, cx: &EvictorContext) {
         let _ = (elements, window, cx);
     }
+}
+
+/// Evicts nothing: what windows have unless something else is said.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoEvictor;
+
+impl<T, W: Window> Evictor<T, W> for NoEvictor {
+    const EVICTS: bool = false;
 }
 
 /// Implements `Evictor` by `evict`, before the function or after it as `self.after` says.

@@ -10,7 +10,7 @@ use super::emitter::Emitter;
 use super::evictor::{Evictor, EvictorContext};
 use super::process::{ProcessWindowFunction, WindowContext, WindowRuntimeContext};
 use super::{Elements, Window};
-use crate::process::{RuntimeContext, user_error};
+use crate::process::{FunctionResult, RuntimeContext, user_error};
 use crate::{Collector, SubtaskContext, TaskError};
 
 /// Which window of which key fires, and when.
@@ -38,6 +38,9 @@ pub trait WindowFunction<T, K: Key, W: Window, C: Contents<T>>: Send + 'static {
 
     /// Whether it wants to know when windows go.
     const CLEARS: bool = false;
+
+    /// Whether it changes the contents of windows.
+    const EVICTS: bool = false;
 
     /// Called once, before anything else.
     fn open(
@@ -139,6 +142,52 @@ where
     }
 }
 
+/// Calls `function(key, context, elements, out)`, which may fail.
+#[derive(Debug, Clone)]
+pub struct ProcessFn<F, U>(F, PhantomData<fn() -> U>);
+
+impl<F, U> ProcessFn<F, U> {
+    /// Calls that function.
+    pub fn new(function: F) -> Self {
+        Self(function, PhantomData)
+    }
+}
+
+impl<T, K, W, C, U, F> WindowFunction<T, K, W, C> for ProcessFn<F, U>
+where
+    K: Key,
+    W: Window,
+    C: Contents<T>,
+    U: Record,
+    F: FnMut(&K, &mut WindowContext<'_, K, W>, &[C::View], &mut Collector<'_, U>) -> FunctionResult
+        + Send
+        + 'static,
+{
+    type Out = U;
+
+    #[inline]
+    fn fire(
+        &mut self,
+        contents: &mut C,
+        value: &mut C::Value,
+        fired: Fired<'_, K, W>,
+        state: &mut KeyedBackend<K>,
+        emitter: &mut Emitter<U>,
+    ) -> Result<(), TaskError> {
+        let (mut out, sides) = emitter.split(fired.window.max_timestamp());
+        let mut cx = WindowContext {
+            fired,
+            state,
+            sides,
+        };
+        contents
+            .view(value, |elements| {
+                (self.0)(fired.key, &mut cx, elements, &mut out)
+            })
+            .map_err(|error| user_error(&*error))
+    }
+}
+
 /// Calls a [`ProcessWindowFunction`].
 #[derive(Debug, Clone)]
 pub struct Process<P>(pub P);
@@ -234,6 +283,7 @@ where
 {
     type Out = F::Out;
     const CLEARS: bool = F::CLEARS;
+    const EVICTS: bool = true;
 
     fn open(
         &mut self,

@@ -91,6 +91,7 @@ where
 {
     spec.check().map_err(TaskError::fatal)?;
     if A::PERIODIC
+        && !F::EVICTS
         && spec.trigger.is_none()
         && let Some(periods) = spec.assigner.periods()
         && let Some(pane) = periods.pane()

@@ -29,8 +29,8 @@ pub use assigner::{
     TumblingEventTimeWindows, TumblingProcessingTimeWindows, WindowAssigner, WindowAssignerContext,
 };
 pub use contents::{Contents, Elements, Folded, Listed, MergingFold, Single};
-pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, TimeEvictor};
-pub use function::{Apply, EmitResult, Evicting, Folding, Process, WindowFunction};
+pub use evictor::{CountEvictor, DeltaEvictor, Evictor, EvictorContext, NoEvictor, TimeEvictor};
+pub use function::{Apply, EmitResult, Evicting, Folding, Process, ProcessFn, WindowFunction};
 pub use join::{CoGroup, CoWindowOperator, Join, TaggedUnion};
 pub use keyed::{WindowOperator, WindowSpec, keyed_windows};
 pub use late::LateData;
