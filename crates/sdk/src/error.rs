@@ -1,5 +1,6 @@
 //! What `main()` gets back when something is wrong.
 
+use flott_metrics::accumulators::AccumulatorError;
 use flott_model::{Failure, GraphError, JobId, JobStatus};
 
 /// Why a job could not be built, submitted, or finished.
@@ -31,6 +32,9 @@ pub enum Error {
         /// Why, if by a failure.
         failure: Option<Box<Failure>>,
     },
+    /// An accumulator of the job cannot be read.
+    #[error(transparent)]
+    Accumulator(#[from] AccumulatorError),
     /// The connection to whoever started the program, or an inner service, broke.
     #[error("{doing} failed: {source}")]
     Io {
@@ -49,6 +53,7 @@ impl Error {
             | Self::Graph(_)
             | Self::Submission(_)
             | Self::Refused(_)
+            | Self::Accumulator(_)
             | Self::Ended { .. } => true,
             Self::Role(_) | Self::Io { .. } => false,
         }

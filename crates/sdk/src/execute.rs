@@ -13,6 +13,7 @@ use std::time::Duration;
 use flott_config::{BatchShuffleMode, Configuration, RuntimeExecutionMode, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
+use flott_metrics::accumulators::{Accumulator, AccumulatorError, MergedAccumulator};
 use flott_model::{Exchange, JobId, OnceValue, RuntimeMode};
 use flott_protocol::environment::Role;
 use flott_runtime::BufferTimeout;
@@ -32,6 +33,56 @@ pub struct JobExecutionResult {
     pub net_runtime: Duration,
     /// Whether `execute()` returned before the job's end.
     pub detached: bool,
+    accumulators: Vec<MergedAccumulator>,
+}
+
+impl JobExecutionResult {
+    /// Nobody waited for the job.
+    fn without_end(job_id: JobId, detached: bool) -> Self {
+        Self {
+            job_id,
+            net_runtime: Duration::ZERO,
+            detached,
+            accumulators: Vec::new(),
+        }
+    }
+
+    /// What the subtasks of the job accumulated under a name. Fails if there is no such accumulator, or if it is of another
+    /// type. In a program that did not wait (detached), and where `main()` runs again in a worker of a later job, there are
+    /// none.
+    ///
+    /// ```
+    /// use flott::accumulators::LongCounter;
+    /// use flott::prelude::*;
+    ///
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_collection([1_u64, 2, 3]).discard();
+    /// let result = env.execute("numbers")?;
+    /// let missing = result.accumulator_result::<LongCounter>("rows").unwrap_err();
+    /// assert!(missing.to_string().contains("no accumulator \"rows\""));
+    /// # Ok::<(), flott::Error>(())
+    /// ```
+    pub fn accumulator_result<A: Accumulator>(&self, name: &str) -> Result<A::Result, Error> {
+        let found = self.accumulators.iter().find(|one| one.name == name);
+        let found = found.ok_or_else(|| {
+            let names: Vec<&str> = self.accumulator_names().collect();
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            AccumulatorError::Unknown {
+                name: name.to_owned(),
+                known,
+            }
+        })?;
+        Ok(found.read::<A>()?.result())
+    }
+
+    /// The names of the job's accumulators, in order.
+    pub fn accumulator_names(&self) -> impl Iterator<Item = &str> {
+        self.accumulators.iter().map(|one| one.name.as_str())
+    }
 }
 
 /// Builds the plan and runs it as the role says.

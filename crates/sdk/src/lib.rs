@@ -26,6 +26,7 @@
 #![warn(missing_docs)]
 
 pub mod accumulators;
+pub mod accumulators;
 mod environment;
 mod error;
 mod execute;
@@ -33,6 +34,7 @@ mod graph;
 pub mod metrics;
 pub mod source;
 pub mod state;
+pub mod metrics;
 mod stream;
 pub mod text;
 pub mod time;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flott_config::options;
 use flott_jobmanager::{
-    Dispatcher, DispatcherSettings, EmbeddedDriver, JobSnapshot, WorkerFactory,
+    Dispatcher, DispatcherHandle, DispatcherSettings, EmbeddedDriver, JobSnapshot, WorkerFactory,
 };
 use flott_model::{JobGraph, JobId};
 use flott_protocol::message::JobBundle;
@@ -34,6 +34,20 @@ pub(super) fn execute(launch: &mut Launch, plan: Plan) -> Result<JobExecutionRes
 }
 
 async fn run(settings: DispatcherSettings, slots: u32, plan: Plan) -> Result<JobEnded, Error> {
+    let (dispatcher, job) = start(settings, slots, plan).await?;
+    let snapshot = dispatcher.wait(job).await;
+    dispatcher.shutdown().await;
+    snapshot
+        .map(|snapshot| ended(&snapshot))
+        .ok_or_else(|| Error::Refused("the embedded cluster lost the job".into()))
+}
+
+/// Starts a cluster and submits the job.
+async fn start(
+    settings: DispatcherSettings,
+    slots: u32,
+    plan: Plan,
+) -> Result<(DispatcherHandle, JobId), Error> {
     let plan = Arc::new(plan);
     let graph = plan.graph.clone();
     let factory: WorkerFactory = Arc::new(move |mut spec, messages, commands| {
@@ -56,11 +70,7 @@ async fn run(settings: DispatcherSettings, slots: u32, plan: Plan) -> Result<Job
         .submit(graph, JobBundle::default())
         .await
         .map_err(|error| Error::Refused(error.to_string()))?;
-    let snapshot = dispatcher.wait(job).await;
-    dispatcher.shutdown().await;
-    snapshot
-        .map(|snapshot| ended(&snapshot))
-        .ok_or_else(|| Error::Refused("the embedded cluster lost the job".into()))
+    Ok((dispatcher, job))
 }
 
 fn ended(snapshot: &JobSnapshot) -> JobEnded {
@@ -69,6 +79,11 @@ fn ended(snapshot: &JobSnapshot) -> JobEnded {
         status: snapshot.status.number(),
         failure: snapshot.root_cause().cloned(),
         runtime_ms: snapshot.duration_ms(),
+        accumulators: snapshot
+            .accumulators()
+            .into_iter()
+            .map(Into::into)
+            .collect(),
     }
 }
 
@@ -107,3 +122,6 @@ fn slots_needed(graph: &JobGraph) -> u32 {
     }
     groups.values().sum::<u32>().max(1)
 }
+
+#[cfg(test)]
+mod tests;

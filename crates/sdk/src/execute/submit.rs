@@ -27,11 +27,7 @@ pub(super) fn execute(launch: &mut Launch, plan: Plan) -> Result<JobExecutionRes
     };
     if started.detached {
         let job_id = parse(&started.job)?;
-        return Ok(JobExecutionResult {
-            job_id,
-            net_runtime: Duration::ZERO,
-            detached: true,
-        });
+        return Ok(JobExecutionResult::without_end(job_id, true));
     }
     match launch.hear()? {
         launcher_message::Kind::Ended(ended) => result(ended),
@@ -55,6 +51,7 @@ pub(super) fn result(ended: JobEnded) -> Result<JobExecutionResult, Error> {
             job_id: job,
             net_runtime: Duration::from_millis(ended.runtime_ms),
             detached: false,
+            accumulators: ended.accumulators.into_iter().map(Into::into).collect(),
         }),
         status => Err(Error::Ended {
             job,

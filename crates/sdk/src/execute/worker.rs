@@ -33,11 +33,7 @@ pub(super) fn execute(
     if execute_index < spec.graph.execute_index {
         // That job is over; this process serves a later one of the same main().
         let job_id = spec.job.parse().unwrap_or(JobId(0));
-        return Ok(JobExecutionResult {
-            job_id,
-            net_runtime: Duration::ZERO,
-            detached: false,
-        });
+        return Ok(JobExecutionResult::without_end(job_id, false));
     }
     restore_prepared(&graph, &spec.graph.once);
     let plan = plan_of(
