@@ -14,9 +14,11 @@ use super::task::TaskCell;
 /// Taking a task to another thread costs that thread the cache misses of all the task touches,
 /// and waking the thread costs more: what is about to run where it is stays there.
 const WORTH_STEALING: u64 = Duration::from_micros(50).as_nanos() as u64;
-/// After a poll that took longer than [`WORTH_STEALING`], a thread expects such polls for so many
-/// turns: meanwhile what it queues need not wait to be stolen.
-const SLOW_TURNS: u32 = 64;
+/// A thread expects long polls, so that what it queues need not wait to be stolen, when more than one
+/// of its last turns took longer than [`WORTH_STEALING`]: each counts for so many short ones. A
+/// single one says nothing, the system may have given the core to somebody else.
+const SLOW_TURN: u32 = 16;
+const SLOW_TURNS_MOST: u32 = 4 * SLOW_TURN;
 
 /// A thread that sleeps looks around so often: a poll that blocks, against the rules, must not hold
 /// up for ever what it woke before, or what waits for a timer of its thread.
@@ -227,13 +229,12 @@ impl Queues {
         let mut before = self.now();
         while !self.stopped.load(Ordering::SeqCst) {
             let now = self.now();
-            if now - before > WORTH_STEALING {
-                slow_turns = SLOW_TURNS;
-                own.slow.store(true, Ordering::Relaxed);
-            } else if slow_turns > 0 {
-                slow_turns -= 1;
-                own.slow.store(slow_turns > 0, Ordering::Relaxed);
-            }
+            slow_turns = if now - before > WORTH_STEALING {
+                (slow_turns + SLOW_TURN).min(SLOW_TURNS_MOST)
+            } else {
+                slow_turns.saturating_sub(1)
+            };
+            own.slow.store(slow_turns > SLOW_TURN, Ordering::Relaxed);
             HERE.set(Some(Here {
                 scheduler: std::ptr::from_ref(self).addr(),
                 thread,
