@@ -119,6 +119,11 @@ impl Scope<'_> {
         self.in_record = true;
     }
 
+    /// So many records were processed besides those told by [`Scope::next`].
+    pub(crate) fn skip(&mut self, records: u64) {
+        self.records += records;
+    }
+
     /// The timer of that time, in milliseconds since the epoch, fires.
     #[inline(always)]
     pub(crate) fn at_timer(&mut self, timestamp: i64) {

@@ -9,7 +9,8 @@ use flott_filesystem::FileSystems;
 use flott_network::{Batch, Control};
 use flott_record::Record;
 
-use crate::{BatchSink, Committables, TaskError};
+use crate::blame::Site;
+use crate::{BatchSink, Committables, SubtaskContext, TaskError};
 
 /// The sink of one subtask. Never blocks: what waits for I/O runs beside it and wakes the task.
 pub trait SinkWriter<In>: Send {
@@ -50,15 +51,17 @@ pub struct SinkOperator<W> {
     operator: u32,
     committables: Committables,
     phase: Phase,
+    site: Site,
 }
 
 impl<W> SinkOperator<W> {
     /// The writer as the operator at that position of the program's graph.
-    pub fn new(writer: W, operator: u32, committables: Committables) -> Self {
+    pub fn new(writer: W, operator: u32, context: &SubtaskContext) -> Self {
         Self {
             writer,
             operator,
-            committables,
+            committables: context.committables.clone(),
+            site: context.site(),
             phase: Phase::Open,
         }
     }
@@ -66,9 +69,15 @@ impl<W> SinkOperator<W> {
 
 impl<In: Record, W: SinkWriter<In>> BatchSink<In> for SinkOperator<W> {
     fn batch(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
-        self.writer.write(batch)?;
+        // Writers take whole batches: the first record of the batch is told.
+        let rows = batch.len() as u64;
+        let mut scope = self.site.scope();
+        scope.next();
+        let written = self.writer.write(batch);
+        let result = written.map_err(|error| scope.locate(error));
+        scope.skip(rows.saturating_sub(1));
         batch.clear();
-        Ok(())
+        result
     }
 
     fn control(&mut self, control: Control) -> Result<(), TaskError> {

@@ -37,14 +37,15 @@ fn is_exchange(node: &StreamNode) -> bool {
 
 /// Whether `edge` can be drawn from where the exchange node before it is fed.
 fn can_skip(edge: &StreamEdge, before: &StreamNode, readers: u32) -> bool {
-    // What is fused into an edge runs where it begins.
+    // What is fused into an edge runs where it begins: behind the exchange it stays there.
     let plain = before.inputs.iter().all(|feed| feed.operators.is_empty());
-    match edge.ship {
-        // It keeps the code of the feed, which must not run once for each reader.
-        ShipStrategy::Forward => edge.operators.is_empty() && (plain || readers == 1),
-        // The later redistribution counts; its own code stays with it.
-        _ => plain,
-    }
+    edge.operators.is_empty()
+        && match edge.ship {
+            // It keeps the code of the feed, which must not run once for each reader.
+            ShipStrategy::Forward => plain || readers == 1,
+            // The later redistribution counts.
+            _ => plain,
+        }
 }
 
 /// `edge`, from where `feed` comes.

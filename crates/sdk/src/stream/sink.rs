@@ -77,8 +77,7 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         let factory = NodeFactory::Operator {
             operator: Arc::new(move |context, _| {
                 let writer = make(context)?;
-                let committables = context.committables.clone();
-                let sink = SinkOperator::new(writer, position, committables);
+                let sink = SinkOperator::new(writer, position, context);
                 Ok(boxed_sink::<T>(sink))
             }),
             gate: gate_factory::<T>(),

@@ -121,7 +121,7 @@ fn build(
             .set_parallelism(parallelism),
         Step::Rebalance => stream.rebalance(),
         Step::Global => stream.global(),
-        Step::Broadcast => stream.broadcast(),
+        Step::Broadcast => stream.broadcast().map(|row| row).disable_chaining(),
         Step::Diamond => {
             let left = stream.clone().map(|row| shifted(row, 1)).seal();
             let right = stream
@@ -129,6 +129,11 @@ fn build(
                 .set_parallelism(env.default_parallelism());
             left.union([right])
         }
+        Step::CountUpdates if is_batch(env) => stream
+            .key_by(|(key, _)| key.len())
+            .reduce(|largest, row| largest.0 = row.0.max(std::mem::take(&mut largest.0)))
+            .map(|(key, _)| (key, 1))
+            .seal(),
         Step::CountUpdates => stream
             .key_by(|(key, _)| key.len())
             .reduce(|last, row| last.0 = row.0)
@@ -137,8 +142,16 @@ fn build(
     }
 }
 
+/// Whether only final results are emitted.
+fn is_batch(env: &StreamExecutionEnvironment) -> bool {
+    let mode = env
+        .configuration()
+        .get(&flott_config::options::EXECUTION_RUNTIME_MODE);
+    mode == flott_config::RuntimeExecutionMode::Batch
+}
+
 /// The same, one after the other.
-fn oracle(rows: Vec<Row>, step: &Step, parallelism: u32) -> Vec<Row> {
+fn oracle(rows: Vec<Row>, step: &Step, parallelism: u32, batch: bool) -> Vec<Row> {
     let rows = rows.into_iter();
     match *step {
         Step::Map(by, _) => rows.map(|row| shifted(row, by)).collect(),
@@ -155,6 +168,14 @@ fn oracle(rows: Vec<Row>, step: &Step, parallelism: u32) -> Vec<Row> {
                 std::iter::once(shifted(row, 1)).chain(right)
             })
             .collect(),
+        Step::CountUpdates if batch => {
+            let mut largest: BTreeMap<usize, String> = BTreeMap::new();
+            for (key, _) in rows {
+                let known = largest.entry(key.len()).or_default();
+                *known = key.max(std::mem::take(known));
+            }
+            largest.into_values().map(|key| (key, 1)).collect()
+        }
         Step::CountUpdates => rows.map(|(key, _)| (key, 1)).collect(),
     }
 }
@@ -216,18 +237,19 @@ fn source(
 }
 
 fn expected(case: &Case) -> Sums {
+    let batch = is_batch(&environment(1));
     let records = case.sources.iter().flat_map(|(records, _)| records);
     let mut rows: Vec<Row> = records
         .map(|(n, value)| (key(*n), i64::from(*value)))
         .collect();
     for step in &case.steps {
-        rows = oracle(rows, step, case.parallelism);
+        rows = oracle(rows, step, case.parallelism, batch);
     }
     let mut sums = Sums::new();
     for (key, n) in rows {
         let (sum, updates) = sums.entry(key).or_default();
         *sum += n;
-        *updates += 1;
+        *updates = if batch { 1 } else { *updates + 1 };
     }
     sums
 }
@@ -249,10 +271,20 @@ pub(crate) fn random_pipelines() {
 }
 
 fn under(slots: Option<&str>, timeout: &str) {
+    with(slots, timeout, &[]);
+}
+
+fn in_batch(slots: Option<&str>, shuffle: &str) {
+    let mode = ("execution.runtime-mode", "BATCH");
+    with(slots, "1 ms", &[mode, ("execution.batch-shuffle-mode", shuffle)]);
+}
+
+fn with(slots: Option<&str>, timeout: &str, more: &[(&str, &str)]) {
     let mut settings = match timeout {
         "never" => vec![("execution.buffer-timeout.enabled", "false")],
         interval => vec![("execution.buffer-timeout.interval", interval)],
     };
+    settings.extend(more);
     settings.extend(slots.map(|slots| ("taskmanager.numberOfTaskSlots", slots)));
     child::run("random-pipelines", &settings);
 }
@@ -273,4 +305,11 @@ fn random_pipelines_with_a_slot_per_container() {
 fn random_pipelines_in_a_few_containers() {
     under(Some("2"), "0 ms");
     under(Some("3"), "1 ms");
+}
+
+#[test]
+fn random_pipelines_in_stages() {
+    in_batch(None, "ALL_EXCHANGES_BLOCKING");
+    in_batch(Some("1"), "ALL_EXCHANGES_BLOCKING");
+    in_batch(Some("2"), "ALL_EXCHANGES_PIPELINED");
 }
