@@ -201,10 +201,10 @@ impl Plan {
             .heads
             .get(vertex as usize)
             .ok_or_else(|| TaskError::fatal(format!("the program has no vertex {vertex}")))?;
-        let tail = self.tail(context, head, &mut channels.outputs)?;
+        let feed = Feed::Channels(Arc::clone(&context.counters));
+        let tail = self.tail(context, head, &feed, &mut channels.outputs)?;
         let node = &self.nodes[head];
         let context = &of_node(context, node, &tail.flow);
-        let feed = Feed::Channels(Arc::clone(&context.counters));
         let is_source = matches!(node.factory, NodeFactory::Source(_));
         flows::report_node(context, node, (!is_source).then_some(&feed));
         let timeout = self.timeout_of(head);
@@ -244,11 +244,12 @@ impl Plan {
         shortest.unwrap_or(self.buffer_timeout)
     }
 
-    /// Everything behind a node.
+    /// Everything behind a node, which is fed by `input`.
     fn tail(
         &self,
         context: &SubtaskContext,
         node: usize,
+        input: &Feed,
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<Tail, TaskError> {
         let node = &self.nodes[node];
@@ -257,13 +258,16 @@ impl Plan {
         let mut main = Vec::new();
         let mut sides: BTreeMap<&str, (Arc<Flow>, Vec<AnyBox>)> = BTreeMap::new();
         for output in &node.outputs {
-            let feed = &Feed::Flow(match &output.side {
-                None => Arc::clone(&flow),
+            let feed = &match &output.side {
+                // A node without operators only passes on what it gets.
+                None if node.names.is_empty() => input.clone(),
+                None => Feed::Flow(Arc::clone(&flow)),
                 Some(tag) => {
                     let side = sides.entry(tag);
-                    Arc::clone(&side.or_insert_with(|| (new_flow(), Vec::new())).0)
+                    let side = side.or_insert_with(|| (new_flow(), Vec::new()));
+                    Feed::Flow(Arc::clone(&side.0))
                 }
-            });
+            };
             let follower = match output.follower {
                 Follower::Chained(next) => self.chained(context, next, feed, channels)?,
                 Follower::Exchange(edge) => self.writer(context, edge, feed, channels)?,
@@ -302,7 +306,7 @@ impl Plan {
         feed: &Feed,
         channels: &mut BTreeMap<EdgeId, Vec<OutputHalf>>,
     ) -> Result<AnyBox, TaskError> {
-        let tail = self.tail(context, node, channels)?;
+        let tail = self.tail(context, node, feed, channels)?;
         let node = &self.nodes[node];
         let context = &of_node(context, node, &tail.flow);
         flows::report_node(context, node, Some(feed));

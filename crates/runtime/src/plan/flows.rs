@@ -46,7 +46,9 @@ impl Feed {
 
 /// Reports what goes into a node and what comes out of it. `context` is the node's.
 pub(super) fn report_node(context: &SubtaskContext, node: &Node, feed: Option<&Feed>) {
-    let first = node.names.first().unwrap_or(&node.operator.name);
+    let Some(first) = node.names.first() else {
+        return; // It has no operators.
+    };
     if let Some(feed) = feed {
         feed.report(context, first);
         if context.latency_interval.is_some() {
