@@ -38,7 +38,7 @@ const ONLY: [(&str, &[&str]); 4] = [
     ("flott-coordination", &["flott-model"]),
     ("flott-client", CONTROL_PLANE),
     ("flott-appmaster", CONTROL_PLANE),
-    ("flott-taskexecutor", CONTROL_PLANE),
+    ("flott-taskexecutor", AGENT),
 ];
 
 /// What our own processes are made of. User code, and what runs it, is not among it.
@@ -52,6 +52,19 @@ const CONTROL_PLANE: &[&str] = &[
     "flott-hadoop",
     "flott-coordination",
     "flott-rest",
+    "flott-jobmanager",
+];
+
+/// The agent keeps and serves the partitions of blocking exchanges besides.
+const AGENT: &[&str] = &[
+    "flott-model",
+    "flott-config",
+    "flott-metrics",
+    "flott-logging",
+    "flott-protocol",
+    "flott-filesystem",
+    "flott-hadoop",
+    "flott-network",
     "flott-jobmanager",
 ];
 
