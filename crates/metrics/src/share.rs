@@ -53,7 +53,11 @@ impl TimeShare {
             return;
         }
         seen.push_back((now_ms, spent));
-        while seen.len() > 2 && seen.front().is_some_and(|(when, _)| now_ms - when > SPAN_MS) {
+        while seen.len() > 2
+            && seen
+                .front()
+                .is_some_and(|(when, _)| now_ms - when > SPAN_MS)
+        {
             seen.pop_front();
         }
         if let Some((when, before)) = seen.front()
@@ -95,6 +99,10 @@ mod tests {
         share.update(26_000);
         assert_eq!(share.per_second(), 1_000, "never more than all of it");
         share.update(1_000);
-        assert_eq!(share.per_second(), 1_000, "a clock that goes back changes nothing");
+        assert_eq!(
+            share.per_second(),
+            1_000,
+            "a clock that goes back changes nothing"
+        );
     }
 }

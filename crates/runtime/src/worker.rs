@@ -90,7 +90,15 @@ impl Worker {
         let (ended_tx, mut ended_rx) = mpsc::unbounded_channel();
         let exchange = Exchange::new(&spec);
         let ports = exchange.ports();
-        let tasks = Tasks::new(spec, Arc::clone(&plan), network, scheduler, files, ended_tx, ports);
+        let tasks = Tasks::new(
+            spec,
+            Arc::clone(&plan),
+            network,
+            scheduler,
+            files,
+            ended_tx,
+            ports,
+        );
         let mut session = Session {
             tasks,
             exchange,

@@ -16,8 +16,8 @@ use flott_operators::{
     Committables, OperatorIdentity, SubtaskContext, TaskClock, TaskCounters, TaskError,
 };
 use flott_protocol::message::{
-    AttemptId, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor, TaskMetrics, TaskReport,
-    WorkerSpec, worker_message,
+    AttemptId, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor, TaskMetrics,
+    TaskReport, WorkerSpec, worker_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 

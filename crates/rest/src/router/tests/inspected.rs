@@ -72,7 +72,11 @@ fn rows(subtask: u32) -> Vec<TaskAccumulator> {
     let accumulators = Accumulators::default();
     let rows = accumulators.get::<flott_metrics::accumulators::LongCounter>("rows");
     rows.unwrap().add(10 + i64::from(subtask));
-    accumulators.snapshot().into_iter().map(Into::into).collect()
+    accumulators
+        .snapshot()
+        .into_iter()
+        .map(Into::into)
+        .collect()
 }
 
 fn answer(inspect: Inspect, tasks: &[TaskDescriptor]) -> Inspected {
@@ -142,16 +146,32 @@ async fn metrics_of_a_vertex_its_subtasks_and_the_job() {
     let (server, job, vertices) = running().await;
     let of = async |path: &str| server.get(&format!("/jobs/{job}/{path}")).await;
     let target = format!("vertices/{}", vertices[1]);
-    let named = of(&format!("{target}/metrics?get=0.numRecordsIn,1.numRecordsIn,x")).await;
+    let named = of(&format!(
+        "{target}/metrics?get=0.numRecordsIn,1.numRecordsIn,x"
+    ))
+    .await;
     assert_eq!(
         named,
         json!([{"id": "0.numRecordsIn", "value": "1"}, {"id": "1.numRecordsIn", "value": "2"}])
     );
     let list = of(&format!("{target}/metrics")).await;
-    assert!(list.as_array().unwrap().contains(&json!({"id": "1.currentInputWatermark"})));
-    let figures = of(&format!("{target}/subtasks/metrics?get=numRecordsIn&agg=min,max")).await;
-    assert_eq!(figures, json!([{"id": "numRecordsIn", "min": 1.0, "max": 2.0}]));
-    let second = of(&format!("{target}/subtasks/metrics?get=numRecordsIn&agg=sum&subtasks=1")).await;
+    assert!(
+        list.as_array()
+            .unwrap()
+            .contains(&json!({"id": "1.currentInputWatermark"}))
+    );
+    let figures = of(&format!(
+        "{target}/subtasks/metrics?get=numRecordsIn&agg=min,max"
+    ))
+    .await;
+    assert_eq!(
+        figures,
+        json!([{"id": "numRecordsIn", "min": 1.0, "max": 2.0}])
+    );
+    let second = of(&format!(
+        "{target}/subtasks/metrics?get=numRecordsIn&agg=sum&subtasks=1"
+    ))
+    .await;
     assert_eq!(second, json!([{"id": "numRecordsIn", "sum": 2.0}]));
     let one = of(&format!("{target}/subtasks/1/metrics?get=numRecordsIn")).await;
     assert_eq!(one, json!([{"id": "numRecordsIn", "value": "2"}]));
@@ -169,7 +189,9 @@ async fn watermarks_back_pressure_and_flame_graphs_of_a_vertex() {
     let (server, job, vertices) = running().await;
     let of = async |vertex: usize, path: &str| {
         let vertex = &vertices[vertex];
-        server.get(&format!("/jobs/{job}/vertices/{vertex}/{path}")).await
+        server
+            .get(&format!("/jobs/{job}/vertices/{vertex}/{path}"))
+            .await
     };
     assert_eq!(of(0, "watermarks").await, json!([]), "a source has none");
     assert_eq!(
@@ -212,7 +234,10 @@ async fn accumulators_of_running_and_of_ended_tasks() {
         );
         let subtasks = server.get(&format!("{vertex}/subtasks/accumulators")).await;
         assert_eq!(subtasks["parallelism"], 2);
-        assert_eq!(subtasks["subtasks"][1]["user-accumulators"], json!([shown("11")]));
+        assert_eq!(
+            subtasks["subtasks"][1]["user-accumulators"],
+            json!([shown("11")])
+        );
         let attempt = format!("{vertex}/subtasks/0/attempts/0/accumulators");
         let attempt = server.get(&attempt).await;
         assert_eq!(attempt["user-accumulators"], json!([shown("10")]));
@@ -221,7 +246,9 @@ async fn accumulators_of_running_and_of_ended_tasks() {
     server.request("PATCH", &format!("/jobs/{job}")).await;
     let id = job.parse().unwrap();
     let ended = server.dispatcher.wait(id);
-    tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), ended)
+        .await
+        .unwrap();
     check().await;
     let result = server.get(&format!("/jobs/{job}/execution-result")).await;
     assert_eq!(
@@ -229,7 +256,9 @@ async fn accumulators_of_running_and_of_ended_tasks() {
         json!({"rows": "42"})
     );
     let serialized = server
-        .get(&format!("/jobs/{job}/accumulators?includeSerializedValue=true"))
+        .get(&format!(
+            "/jobs/{job}/accumulators?includeSerializedValue=true"
+        ))
         .await;
     let value = &serialized["serialized-user-task-accumulators"]["rows"];
     assert!(!value.as_str().unwrap().is_empty());
@@ -247,9 +276,14 @@ async fn task_executors_tell_metrics_and_threads() {
     let executors = server.get("/taskmanagers").await;
     let id = executors["taskmanagers"][0]["id"].as_str().unwrap();
     let metrics = server
-        .get(&format!("/taskmanagers/{id}/metrics?get=Status.JVM.Threads.Count"))
+        .get(&format!(
+            "/taskmanagers/{id}/metrics?get=Status.JVM.Threads.Count"
+        ))
         .await;
-    assert_eq!(metrics, json!([{"id": "Status.JVM.Threads.Count", "value": "9"}]));
+    assert_eq!(
+        metrics,
+        json!([{"id": "Status.JVM.Threads.Count", "value": "9"}])
+    );
     let all = server
         .get("/taskmanagers/metrics?get=Status.JVM.Threads.Count&agg=avg")
         .await;
@@ -258,7 +292,10 @@ async fn task_executors_tell_metrics_and_threads() {
     assert_eq!(dump["threadInfos"][0]["threadName"], "flott-task-0");
     let manager = server.get("/jobmanager/metrics?get=numRunningJobs").await;
     assert_eq!(manager, json!([{"id": "numRunningJobs", "value": "1"}]));
-    assert_eq!(server.request("GET", "/taskmanagers/x/metrics").await.0, 404);
+    assert_eq!(
+        server.request("GET", "/taskmanagers/x/metrics").await.0,
+        404
+    );
 }
 
 #[tokio::test]
