@@ -26,7 +26,6 @@
 #![warn(missing_docs)]
 
 pub mod accumulators;
-pub mod accumulators;
 mod environment;
 mod error;
 mod execute;
@@ -34,7 +33,6 @@ mod graph;
 pub mod metrics;
 pub mod source;
 pub mod state;
-pub mod metrics;
 mod stream;
 pub mod text;
 pub mod time;
