@@ -202,7 +202,7 @@ fn serve(
         let answered = catch_unwind(AssertUnwindSafe(next)).unwrap_or_else(|panic| {
             assignments.forget_enumerator();
             let message = crate::scheduler::describe_panic(&*panic);
-            let error = TaskError::user(format!("the source's enumerator panicked: {message}"));
+            let error = TaskError::user(format!("the source's enumerator: {message}"));
             Some((Answer::failed(&error), false))
         });
         if let Some((answer, journal)) = answered

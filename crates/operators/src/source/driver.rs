@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use flott_network::{Batch, Control};
+use flott_network::{Batch, Control, NO_TIMESTAMP};
 
 use super::{
     Answer, Coordination, Progress, Reader, ReaderContext, ReaderProgress, Request, Source,
@@ -40,6 +40,8 @@ struct Alignment {
     /// Watermarks may go as far as that.
     allowed: i64,
     report_at: i64,
+    /// The last watermark that was reported.
+    reported: i64,
     ended: bool,
 }
 
@@ -74,8 +76,10 @@ impl<S: Source> SourceDriver<S> {
         let alignment = strategy.alignment().filter(|_| !context.batch_mode);
         let alignment = alignment.cloned().map(|settings| Alignment {
             settings,
-            allowed: i64::MAX,
+            // A first batch says where this source begins; the group says how it goes on.
+            allowed: NO_TIMESTAMP,
             report_at: context.clock.now(),
+            reported: NO_TIMESTAMP,
             ended: false,
         });
         if let Some(alignment) = &alignment {
@@ -197,26 +201,32 @@ impl<S: Source> SourceDriver<S> {
 
     /// Decides what must wait for the others of the alignment group.
     fn align(&mut self) {
-        let Some(alignment) = &self.alignment else {
+        let Some(allowed) = self.alignment.as_ref().map(|alignment| alignment.allowed) else {
             return;
         };
-        let allowed = alignment.allowed;
         let ahead = self
             .active
             .iter()
             .filter(|split| self.time.reached_by(split.part) > allowed);
         let parts: Vec<usize> = ahead.clone().map(|split| split.part).collect();
-        if self.active.len() > 1 {
-            let changed = parts != self.paused;
-            let ids: Vec<String> = ahead.map(|split| split.id.clone()).collect();
-            if changed && !self.reader.pause_splits(&ids) {
-                self.held = self.time.reached() > allowed && self.time.reached() != i64::MAX;
-                self.paused = if self.held { parts } else { Vec::new() };
-                return;
-            }
+        let ids: Vec<String> = ahead.map(|split| split.id.clone()).collect();
+        let several = self.active.len() > 1;
+        if several && parts != self.paused && !self.reader.pause_splits(&ids) {
+            let reached = self.time.reached();
+            self.held = reached > allowed && reached != i64::MAX;
+            self.paused = Vec::new();
+        } else {
+            self.held = !parts.is_empty() && parts.len() == self.active.len();
+            self.paused = parts;
         }
-        self.held = !parts.is_empty() && parts.len() == self.active.len();
-        self.paused = parts;
+        if let Some(alignment) = &mut self.alignment
+            && self.held
+            && alignment.reported == NO_TIMESTAMP
+        {
+            // The group does not know yet where this source begins: no need to wait with that.
+            alignment.report_at = self.clock.now();
+            self.clock.wake_at(alignment.report_at);
+        }
     }
 
     fn report(&mut self, now: i64) -> Result<(), TaskError> {
@@ -229,6 +239,7 @@ impl<S: Source> SourceDriver<S> {
         if now >= alignment.report_at {
             alignment.report_at = now.saturating_add(alignment.settings.update_interval_ms);
             let watermark = self.time.reached();
+            alignment.reported = watermark;
             self.tell_group(watermark)?;
         }
         if let Some(alignment) = &self.alignment {

@@ -61,6 +61,8 @@ fn entry() {
             let env = StreamExecutionEnvironment::get().unwrap();
             assert_eq!(env.default_parallelism(), 3);
         }
+        Ok("sources-survive") => crate::reading::sources_survive(),
+        Ok("sources-keep-together") => crate::reading::sources_keep_together(),
         Ok("restarts-until-it-works") => crate::failures::restarts_until_it_works(),
         Ok("restarts-are-exhausted") => crate::failures::restarts_are_exhausted(),
         Ok("cannot-be-serialized") => crate::failures::cannot_be_serialized(),

@@ -11,5 +11,6 @@ mod output;
 mod plan;
 mod pressure;
 mod random;
+mod reading;
 mod sources;
 mod support;

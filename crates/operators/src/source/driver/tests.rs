@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flott_network::NO_TIMESTAMP;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -380,7 +379,8 @@ fn a_source_that_is_ahead_waits_for_its_group() {
     test.pass(50);
     assert_eq!(align(&test, 200), i64::MIN, "nothing is known of it yet");
     let mut read = test.drain();
-    test.pass(50);
+    assert_eq!(read, [0], "more only when the group knows where it begins");
+    test.pass(0);
     align(&test, 200);
     read.extend(test.drain());
     let ahead = read.last().copied().unwrap();
