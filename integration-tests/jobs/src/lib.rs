@@ -75,19 +75,24 @@ impl Size {
         env.from_sequence(1, self.records)
     }
 
-    /// The sums per key of `numbers` as text files: a line `key sum` for every update, so the
-    /// last (largest) sum of a key is its result.
-    pub fn write_sums(&self, numbers: DataStream<i64>, output: &str) {
+    /// The sums per key of `numbers`.
+    pub fn sums(&self, numbers: DataStream<i64>) -> DataStream<(i64, i64)> {
         let keys = self.keys;
         numbers
             .map(move |n| (n % keys, n))
             .key_by(|(key, _)| *key)
             .sum(|(_, sum)| sum)
-            .write_text(output, |(key, sum), line| {
-                use std::fmt::Write;
-                // Writing to a String cannot fail.
-                let _ = write!(line, "{key} {sum}");
-            });
+            .seal()
+    }
+
+    /// The sums per key of `numbers` as text files: a line `key sum` for every update, so the
+    /// last (largest) sum of a key is its result.
+    pub fn write_sums(&self, numbers: DataStream<i64>, output: &str) {
+        self.sums(numbers).write_text(output, |(key, sum), line| {
+            use std::fmt::Write;
+            // Writing to a String cannot fail.
+            let _ = write!(line, "{key} {sum}");
+        });
     }
 }
 

@@ -31,11 +31,13 @@ impl Partitions {
     pub(super) async fn start() -> Self {
         let tokens = Arc::<Mutex<BTreeMap<JobId, Vec<u8>>>>::default();
         let known = Arc::clone(&tokens);
-        let serving = serve(move |job| {
+        // In a task of its own: it is not given up half-way, with the directory left behind.
+        let serving = tokio::spawn(serve(move |job| {
             let known = known.lock().unwrap_or_else(PoisonError::into_inner);
             known.get(&job).cloned().unwrap_or_default()
-        })
-        .await;
+        }))
+        .await
+        .unwrap_or_default();
         Self {
             deleting: JoinSet::new(),
             serving,
