@@ -51,6 +51,14 @@ impl<T> Batch<T> {
         self.timestamps.push(timestamp);
     }
 
+    /// Keeps the first so many rows.
+    #[inline(always)]
+    pub fn truncate(&mut self, rows: usize) {
+        self.rows.truncate(rows);
+        self.timestamps.truncate(rows);
+        self.hashes.truncate(rows);
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()

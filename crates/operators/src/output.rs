@@ -179,6 +179,22 @@ impl<T: Data> Collect<T> for Output<T> {
     }
 
     #[inline(always)]
+    fn collect_if(&mut self, row: T, timestamp: i64, keep: bool) {
+        if std::mem::needs_drop::<T>() {
+            if keep {
+                self.collect(row, timestamp);
+            }
+            return;
+        }
+        self.buffer.push(row, timestamp);
+        let kept = self.buffer.len() - usize::from(!keep);
+        self.buffer.truncate(kept);
+        if kept >= batch_rows::<T>() {
+            self.pass_on();
+        }
+    }
+
+    #[inline(always)]
     fn is_full(&self) -> bool {
         self.full
     }

@@ -33,10 +33,8 @@ impl<T, F: FnMut(&T) -> bool, C: Collect<T>> Collect<T> for Test<'_, F, C> {
         let function = Function::enter(self.index);
         let keep = (self.predicate)(&row);
         function.leave();
-        if keep {
-            *self.passed += 1;
-            self.out.collect(row, timestamp);
-        }
+        *self.passed += u64::from(keep);
+        self.out.collect_if(row, timestamp, keep);
     }
 
     #[inline(always)]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use flott_network::{Batch, Control};
+use flott_network::{Batch, Control, NO_TIMESTAMP};
 use flott_record::{Data, Record};
 
 use super::Pipe;
@@ -30,6 +30,21 @@ impl<In: Data, P: Pipe<In>> Run<P, In> {
 
     #[inline(always)]
     fn feed<C: Collect<P::Out>>(&mut self, batch: &mut Batch<In>, out: &mut C) {
+        if batch.timestamps.is_empty() && self.rest.is_empty() {
+            // The same without event time: the constant is worth as much as a cheap operator.
+            batch.hashes.clear();
+            let mut rows = batch.rows.drain(..);
+            let mut scope = self.site.scope();
+            for row in rows.by_ref() {
+                scope.next();
+                self.pipe.each(&mut self.state, row, NO_TIMESTAMP, out);
+                if out.is_full() && (P::is_parked(&self.state) || out.has_failed()) {
+                    break;
+                }
+            }
+            self.rest.extend(rows.map(|row| (row, NO_TIMESTAMP)));
+            return;
+        }
         let mut rows = batch.drain();
         if self.rest.is_empty() {
             let mut scope = self.site.scope();

@@ -209,7 +209,11 @@ impl<T: Record> Ports<T> {
                 }
                 self.records_out += open.len() as u64;
                 self.buffers_out += 1;
-                let empty = sender.buffer(self.capacity);
+                let mut empty = sender.buffer(self.capacity);
+                if !open.hashes.is_empty() {
+                    // Growing step by step would end at up to twice as much.
+                    empty.hashes.reserve_exact(self.capacity);
+                }
                 sender.send(Message::Rows(std::mem::replace(open, empty)));
                 self.full |= !sender.settle();
             }
@@ -349,7 +353,8 @@ impl<T: Record> Ports<T> {
 /// Rows of a full batch: smaller when there are many channels, so that memory stays bounded
 /// (about `channels²` of them in an all-to-all exchange, four batches each).
 fn batch_capacity<T>(channels: usize) -> usize {
-    let size = size_of::<T>().max(1);
+    // A row and the hash of its key.
+    let size = size_of::<T>() + size_of::<u64>();
     let bytes = (EXCHANGE_BYTES / (4 * channels.max(1) * channels.max(1))).clamp(512, 16 * 1024);
     (bytes / size).clamp(8, batch_rows::<T>())
 }
