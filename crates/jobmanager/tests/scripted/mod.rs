@@ -109,7 +109,11 @@ impl Script {
             };
             match command.map(|command| command.kind.unwrap()) {
                 None | Some(worker_command::Kind::Stop(_)) => return,
-                Some(worker_command::Kind::Registered(_) | worker_command::Kind::Inspect(_)) => (),
+                Some(
+                    worker_command::Kind::Registered(_)
+                    | worker_command::Kind::Inspect(_)
+                    | worker_command::Kind::Coordinate(_),
+                ) => (),
                 Some(worker_command::Kind::Deploy(deploy)) => {
                     for task in deploy.tasks {
                         match (self.behaviour)(task.attempt) {
