@@ -19,7 +19,7 @@ const LONGEST_CATCH_UP_MS: f64 = 1_000.0;
 /// whole job, and in order in each subtask.
 ///
 /// ```
-/// use flott_connectors::datagen::DataGeneratorSource;
+/// # use flott_connectors::datagen::DataGeneratorSource;
 ///
 /// let squares = DataGeneratorSource::new(|index| index * index, 1_000);
 /// let ticks = DataGeneratorSource::unbounded(|index| format!("tick {index}")).rate_per_second(5.0);

@@ -18,7 +18,7 @@ use super::split::{FileEnumerator, FileEnumeratorCheckpoint, FileSplit, Search, 
 ///
 /// ```
 /// use std::time::Duration;
-/// use flott_connectors::file::FileSource;
+/// # use flott_connectors::file::FileSource;
 ///
 /// #[derive(Clone, serde::Serialize, serde::Deserialize)]
 /// struct Sale { article: String, cents: u64 }

@@ -36,7 +36,7 @@ pub(super) enum Assigner<T> {
 ///
 /// ```
 /// use std::time::Duration;
-/// use flott_operators::time::WatermarkStrategy;
+/// # use flott_operators::time::WatermarkStrategy;
 ///
 /// struct Click { at_ms: i64 }
 /// let strategy = WatermarkStrategy::for_bounded_out_of_orderness(Duration::from_secs(5))
@@ -99,7 +99,7 @@ impl<T: 'static> WatermarkStrategy<T> {
     /// Watermarks of a generator of your own: periodic, punctuated, or both.
     ///
     /// ```
-    /// use flott_operators::time::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
+    /// # use flott_operators::time::{WatermarkGenerator, WatermarkOutput, WatermarkStrategy};
     ///
     /// /// Rows that end a section carry the mark.
     /// struct AtMarks;
