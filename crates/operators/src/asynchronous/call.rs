@@ -11,11 +11,16 @@ use flott_network::Waker;
 use flott_record::Record;
 use tokio::task::AbortHandle;
 
-use super::{AsyncFunction, AsyncRetryStrategy};
+use super::{AsyncFunction, AsyncOptions, AsyncRetryStrategy};
 use crate::SubtaskContext;
 use crate::process::FunctionResult;
 
-pub(super) type Outcome<Out> = FunctionResult<Vec<Out>>;
+/// How a call ended.
+pub(super) enum Outcome<Out> {
+    Done(FunctionResult<Vec<Out>>),
+    /// It took too long and was dropped.
+    TimedOut,
+}
 
 /// Calls that have ended, on their way to the task.
 pub(super) struct Ended<Out> {
@@ -59,7 +64,7 @@ impl Drop for Running {
 /// Starts the call of that number.
 pub(super) fn start<In, F>(
     function: &Arc<F>,
-    retry: Option<&AsyncRetryStrategy<F::Out>>,
+    options: &AsyncOptions<F::Out>,
     (number, input): (u64, In),
     ended: &Arc<Ended<F::Out>>,
     context: &SubtaskContext,
@@ -69,9 +74,15 @@ where
     F: AsyncFunction<In>,
 {
     let (function, ended) = (Arc::clone(function), Arc::clone(ended));
-    let retry = retry.cloned();
+    let retry = options.retry.clone();
+    // Not the clock of the task: a task that waits for room or capacity does not look at it.
+    let timeout = options.timeout;
     let task = context.io.spawn(async move {
-        let outcome = unpanicked(tries(&*function, retry, input)).await;
+        let tries = unpanicked(tries(&*function, retry, input));
+        let outcome = match tokio::time::timeout(timeout, tries).await {
+            Ok(result) => Outcome::Done(result),
+            Err(_) => Outcome::TimedOut,
+        };
         ended.add(number, outcome);
     });
     Running(task.abort_handle())
@@ -81,7 +92,7 @@ async fn tries<In, F>(
     function: &F,
     retry: Option<AsyncRetryStrategy<F::Out>>,
     input: In,
-) -> Outcome<F::Out>
+) -> FunctionResult<Vec<F::Out>>
 where
     In: Record,
     F: AsyncFunction<In>,
@@ -101,7 +112,9 @@ where
 }
 
 /// A panic of the user's code becomes an error: the task must hear of it.
-async fn unpanicked<Out>(call: impl Future<Output = Outcome<Out>>) -> Outcome<Out> {
+async fn unpanicked<Out>(
+    call: impl Future<Output = FunctionResult<Vec<Out>>>,
+) -> FunctionResult<Vec<Out>> {
     let mut call = pin!(call);
     poll_fn(|cx| {
         catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))).unwrap_or_else(|panic| {

@@ -34,13 +34,11 @@ enum State<Out> {
 
 /// A record under way.
 struct Entry<In, Out> {
-    /// Kept for the case that it takes too long.
-    input: In,
+    /// Kept for the case that it takes too long, until its results are out.
+    input: Option<In>,
     timestamp: i64,
     /// Position in the input, for messages.
     record: u64,
-    /// When it takes too long.
-    deadline: i64,
     state: State<Out>,
 }
 
@@ -68,8 +66,6 @@ struct Async<In, F: AsyncFunction<In>> {
     arrived: Vec<(u64, Outcome<F::Out>)>,
     /// Unordered: ended calls in the order of their end that are not emitted yet.
     ready: VecDeque<u64>,
-    /// Timeouts are checked up to this number.
-    checked: u64,
     /// The end of the input has come.
     ending: bool,
 }
@@ -101,7 +97,6 @@ where
         controls: VecDeque::new(),
         arrived: Vec::new(),
         ready: VecDeque::new(),
-        checked: 0,
         ending: false,
     })
 }
@@ -133,29 +128,17 @@ impl<In: Record, F: AsyncFunction<In>> Async<In, F> {
         let number = self.first + self.entries.len() as u64;
         let running = start(
             &self.function,
-            self.options.retry.as_ref(),
+            &self.options,
             (number, input.clone()),
             &self.ended,
             &self.context,
         );
-        let deadline = match i64::try_from(self.options.timeout.as_millis()) {
-            Ok(timeout) => self.context.clock.now().saturating_add(timeout),
-            Err(_) => i64::MAX,
-        };
-        self.wake_at(deadline);
         self.entries.push_back(Entry {
-            input,
+            input: Some(input),
             timestamp,
             record,
-            deadline,
             state: State::Running { _call: running },
         });
-    }
-
-    fn wake_at(&self, deadline: i64) {
-        if deadline != i64::MAX {
-            self.context.clock.wake_at(deadline);
-        }
     }
 
     /// Takes in what waits, as far as there is capacity.
@@ -195,41 +178,12 @@ impl<In: Record, F: AsyncFunction<In>> Async<In, F> {
     }
 
     fn outcome(&mut self, number: u64, outcome: Outcome<F::Out>) {
-        let Some(entry) = self.entry(number) else {
-            return;
-        };
-        // One that took too long may have ended all the same.
-        if matches!(entry.state, State::Running { .. }) {
+        if let Some(entry) = self.entry(number) {
             entry.state = State::Ended(outcome);
             if self.order == AsyncOrder::Unordered {
                 self.ready.push_back(number);
             }
         }
-    }
-
-    /// Gives up the calls that take too long. All may take equally long: the oldest come first.
-    fn time_out(&mut self, now: i64) -> Result<(), TaskError> {
-        self.take_outcomes();
-        let mut number = self.checked.max(self.first);
-        while let Some(entry) = self.entry(number) {
-            if matches!(entry.state, State::Running { .. }) {
-                if entry.deadline > now {
-                    let deadline = entry.deadline;
-                    self.wake_at(deadline);
-                    break;
-                }
-                let (input, record) = (entry.input.clone(), entry.record);
-                let outcome = self.function.timeout(input);
-                if let Err(error) = &outcome {
-                    let error = timed_out(user_error(&**error), self.options.timeout);
-                    return Err(self.site.locate_at(record, error));
-                }
-                self.outcome(number, outcome);
-            }
-            number += 1;
-        }
-        self.checked = number;
-        Ok(())
     }
 
     /// Emits what may be emitted as long as there is room.
@@ -282,15 +236,25 @@ impl<In: Record, F: AsyncFunction<In>> Async<In, F> {
         let State::Ended(outcome) = std::mem::replace(&mut entry.state, State::Gone) else {
             return Ok(());
         };
-        match outcome {
-            Ok(rows) => {
-                for row in rows {
-                    self.output.collect(row, timestamp);
-                }
-                Ok(())
+        let Some(input) = entry.input.take() else {
+            return Ok(());
+        };
+        let result = match outcome {
+            Outcome::Done(result) => result.map_err(|error| user_error(&*error)),
+            Outcome::TimedOut => {
+                // For the case that it panics.
+                let scope = self.site.scope();
+                let result = self.function.timeout(input);
+                drop(scope);
+                let timeout = self.options.timeout;
+                result.map_err(|error| timed_out(user_error(&*error), timeout))
             }
-            Err(error) => Err(self.site.locate_at(record, user_error(&*error))),
+        };
+        let rows = result.map_err(|error| self.site.locate_at(record, error))?;
+        for row in rows {
+            self.output.collect(row, timestamp);
         }
+        Ok(())
     }
 
     fn pass(&mut self, control: Control) -> Result<(), TaskError> {
@@ -332,8 +296,6 @@ impl<In: Record, F: AsyncFunction<In>> BatchSink<In> for Async<In, F> {
     }
 
     fn time(&mut self, now: i64) -> Result<(), TaskError> {
-        self.time_out(now)?;
-        self.emit()?;
         self.output.time(now)
     }
 
@@ -343,15 +305,12 @@ impl<In: Record, F: AsyncFunction<In>> BatchSink<In> for Async<In, F> {
 
     fn settle(&mut self) -> Result<bool, TaskError> {
         self.open()?;
+        let mut emitted = false;
         loop {
             if !self.output.settle()? {
                 return Ok(false);
             }
-            if self.take_outcomes() {
-                // Nothing came in that would make the task flush: its clock does.
-                let now = self.context.clock.now();
-                self.context.clock.wake_at(now);
-            }
+            emitted |= self.take_outcomes();
             self.emit()?;
             let waiting = self.waiting.len();
             self.take_waiting();
@@ -360,7 +319,16 @@ impl<In: Record, F: AsyncFunction<In>> BatchSink<In> for Async<In, F> {
             }
             // Whatever is under way wakes the task when it ends.
             let room = self.waiting.is_empty() && self.has_capacity();
-            return Ok(room && (!self.ending || self.is_drained()));
+            let settled = room && (!self.ending || self.is_drained());
+            // Nothing came in that would make the task flush what has been emitted.
+            if emitted && settled {
+                // Its clock does.
+                self.context.clock.wake_at(self.context.clock.now());
+            } else if emitted {
+                self.output.flush()?;
+                self.output.settle()?;
+            }
+            return Ok(settled);
         }
     }
 }

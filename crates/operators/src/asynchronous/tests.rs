@@ -81,7 +81,7 @@ fn context() -> (SubtaskContext, Arc<Woken>) {
 }
 
 fn options(capacity: usize) -> AsyncOptions<u64> {
-    AsyncOptions::new(Duration::from_millis(100)).capacity(capacity)
+    AsyncOptions::new(Duration::from_secs(60)).capacity(capacity)
 }
 
 /// `true`: a record, else a watermark; and which of the calls under way ends next.
@@ -232,37 +232,35 @@ fn a_batch_beyond_the_capacity_waits() {
 }
 
 #[test]
-fn calls_that_take_too_long_are_given_up() {
+fn calls_that_take_too_long_are_given_up_and_free_their_place() {
     let (gates, keep) = (Gates::default(), Keep::default());
-    let (context, _) = context();
     let output = Output::to(Box::new(keep.clone()));
+    let options = AsyncOptions::new(Duration::from_millis(5)).capacity(1);
     let order = AsyncOrder::Ordered;
-    let mut sink = async_wait(gates.clone(), order, options(10), &context, output);
-    sink.batch(&mut batch([4])).unwrap();
-    context.clock.set(60);
-    sink.batch(&mut batch([5])).unwrap();
+    let mut sink = async_wait(gates.clone(), order, options, &context().0, output);
+    sink.batch(&mut batch([2, 4, 5])).unwrap();
+    let mut failed = None;
+    wait(|| {
+        failed = sink.settle().err();
+        failed.is_some()
+    });
+    assert_eq!(keep.rows(), [1_000_002, 1_000_004]);
+    let text = "operator 'Async Wait', record 3: too slow (5ms)";
+    assert_eq!(failed.unwrap().message, text);
+    // Their futures are gone.
+    assert!(gates.0.lock().unwrap().values().all(Gate::is_closed));
+}
+
+#[test]
+fn calls_of_a_task_that_ends_are_given_up() {
+    let gates = Gates::default();
+    let output = Output::to(Box::new(Keep::default()));
+    let order = AsyncOrder::Ordered;
+    let mut sink = async_wait(gates.clone(), order, options(2), &context().0, output);
+    sink.batch(&mut batch([1, 2])).unwrap();
     gates.wait_for(2);
-    assert_eq!(context.clock.next_wake(), Some(100));
-    context.clock.set(99);
-    sink.time(99).unwrap();
-    assert!(keep.rows().is_empty());
-    context.clock.set(100);
-    assert!(context.clock.take_due(100));
-    sink.time(100).unwrap();
-    assert_eq!(keep.rows(), [1_000_004]);
-    assert_eq!(
-        context.clock.next_wake(),
-        Some(160),
-        "the next one is asked for"
-    );
-    // Its future is gone.
-    wait(|| gates.0.lock().unwrap()[&4].is_closed());
-    context.clock.set(170);
-    let error = sink.time(170).unwrap_err();
-    let text = "operator 'Async Wait', record 2: too slow (100ms)";
-    assert_eq!(error.message, text);
     drop(sink);
-    wait(|| gates.0.lock().unwrap()[&5].is_closed());
+    wait(|| gates.0.lock().unwrap().values().all(Gate::is_closed));
 }
 
 /// Fails so often per record before it works.
