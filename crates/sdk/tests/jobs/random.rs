@@ -276,7 +276,11 @@ fn under(slots: Option<&str>, timeout: &str) {
 
 fn in_batch(slots: Option<&str>, shuffle: &str) {
     let mode = ("execution.runtime-mode", "BATCH");
-    with(slots, "1 ms", &[mode, ("execution.batch-shuffle-mode", shuffle)]);
+    with(
+        slots,
+        "1 ms",
+        &[mode, ("execution.batch-shuffle-mode", shuffle)],
+    );
 }
 
 fn with(slots: Option<&str>, timeout: &str, more: &[(&str, &str)]) {
