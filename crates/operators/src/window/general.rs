@@ -199,6 +199,10 @@ where
                 window
             };
             if self.is_late(&window) {
+                // An assigner that lets windows shrink may have made it late by merging.
+                if self.merging && self.kept(of, &window).is_some() {
+                    self.register_cleanup(of, &window);
+                }
                 continue;
             }
             skipped = false;

@@ -37,10 +37,11 @@ where
         self.candidates = candidates;
         let mut becomes = window.clone();
         for merge in merges {
-            if merge.windows.contains(&window) {
+            let with_new = merge.windows.contains(&window);
+            if with_new {
                 becomes = merge.into.clone();
             }
-            self.merge_into(of, merge)?;
+            self.merge_into(of, merge, with_new)?;
         }
         Ok(becomes)
     }
@@ -49,22 +50,26 @@ where
         &mut self,
         of: Of<'_, K>,
         Merge { into, windows }: Merge<A::Window>,
+        with_new: bool,
     ) -> Result<(), TaskError> {
-        let mut known = windows
-            .iter()
-            .filter(|window| super::find::<T, K, A, R, C>(&mut self.table, of, window).is_some());
+        let Some(kept) = self.table.get_mut(of.hash, of.key) else {
+            return Ok(());
+        };
+        let mut known = kept.iter().filter(|kept| windows.contains(&kept.window));
         // A window that swallows the new one only stays as it is.
         if let (Some(only), None) = (known.next(), known.next())
-            && *only == into
+            && only.window == into
         {
             return Ok(());
         }
         let mut merged: Kept<_, C::Value, R::State> = Kept::new(into);
         let (mut olds, mut states) = (Vec::new(), Vec::new());
         for window in &windows {
-            let Some(old) = self.take(of, window) else {
+            let found = kept.binary_search_by(|kept| kept.window.cmp(window));
+            let Ok(at) = found else {
                 continue;
             };
+            let old = kept.remove(at);
             match (&mut merged.value, old.value) {
                 (Some(value), Some(other)) => self.contents.merge(value, other),
                 (value @ None, other) => *value = other,
@@ -91,7 +96,10 @@ where
         let kept = self.table.get_or_insert_with(of.hash, of.key, Vec::new);
         let at = kept.partition_point(|kept| kept.window < into);
         kept.insert(at, merged);
-        self.register_cleanup(of, &into);
+        // A window with the new row is seen to when the row is added.
+        if !with_new {
+            self.register_cleanup(of, &into);
+        }
         Ok(())
     }
 }
