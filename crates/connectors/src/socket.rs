@@ -1,4 +1,8 @@
-//! Lines of text from a TCP server.
+//! Lines of text from a TCP server, and to one.
+
+mod sink;
+
+pub use sink::{SocketSink, SocketWriter};
 
 use std::collections::VecDeque;
 use std::time::Duration;

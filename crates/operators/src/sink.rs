@@ -1,5 +1,7 @@
 //! Where records go to.
 
+pub mod api;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +24,11 @@ pub trait SinkWriter<In>: Send {
 
     /// Sends what is buffered on its way, so that readers see it soon.
     fn flush(&mut self) -> Result<(), TaskError>;
+
+    /// Processing time has reached `now`, as asked for with [`crate::TaskClock::wake_at`].
+    fn time(&mut self, _now: i64) -> Result<(), TaskError> {
+        Ok(())
+    }
 
     /// No row follows: makes everything durable and gives what is to be committed when the job is
     /// done. Called until it is ready.
@@ -93,8 +100,11 @@ impl<In: Record, W: SinkWriter<In>> BatchSink<In> for SinkOperator<W> {
         Ok(())
     }
 
-    fn time(&mut self, _: i64) -> Result<(), TaskError> {
-        Ok(())
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        match self.phase {
+            Phase::Open => self.writer.time(now),
+            Phase::Finishing | Phase::Done => Ok(()),
+        }
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {

@@ -26,20 +26,27 @@
 #![warn(missing_docs)]
 
 pub mod accumulators;
+mod client;
+mod collect;
 mod environment;
 mod error;
 mod execute;
 mod graph;
 pub mod metrics;
+pub mod sink;
 pub mod source;
 pub mod state;
 mod stream;
 pub mod text;
 pub mod time;
 
+pub use client::{JobAccumulators, JobClient};
+pub use collect::CollectedRecords;
 pub use environment::StreamExecutionEnvironment;
 pub use error::Error;
 pub use execute::JobExecutionResult;
+pub use flott_config::RuntimeExecutionMode;
+pub use flott_model::{JobId, JobStatus};
 pub use flott_operators::asynchronous::{AsyncFunction, AsyncOptions, AsyncRetryStrategy};
 pub use flott_operators::join::{JoinContext, ProcessJoinFunction};
 pub use flott_operators::pipe::Emitter;

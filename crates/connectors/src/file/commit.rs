@@ -214,6 +214,67 @@ async fn remove_stale(
     Ok(())
 }
 
+/// The same for a sink whose files are in directories below its own.
+pub(super) async fn commit_tree(
+    files: &FileSystems,
+    directory: &str,
+    operator: u32,
+    pending: &[PendingFile],
+) -> Result<(), TaskError> {
+    let refused = |error: FileSystemError| failed(directory, &error);
+    let (fs, root) = files.resolve(directory).map_err(refused)?;
+    let own: BTreeSet<&str> = pending.iter().map(|file| file.committed.as_str()).collect();
+    let prefix = committed_prefix(operator);
+    for status in fs.list_recursive(&root).await.map_err(refused)? {
+        let name = file_name(&status.path);
+        // What an earlier attempt of the application had committed when it died in the middle.
+        if !status.is_dir && name.starts_with(&prefix) && !own.contains(name) {
+            fs.delete(&status.path, false).await.map_err(refused)?;
+        }
+    }
+    for file in pending {
+        rename(files, file).await?;
+    }
+    clean_tree(fs.as_ref(), &root, operator)
+        .await
+        .map_err(refused)
+}
+
+/// Removes the hidden files of an operator below a directory, and directories that are empty then.
+async fn clean_tree(fs: &dyn FileSystem, root: &str, operator: u32) -> Result<(), FileSystemError> {
+    let mut directories = vec![root.to_owned()];
+    for status in fs.list_recursive(root).await? {
+        if status.is_dir {
+            directories.push(status.path);
+        }
+    }
+    // The deepest ones first.
+    directories.sort_by_key(|path| std::cmp::Reverse(path.len()));
+    for directory in directories {
+        clean_directory(fs, &directory, operator).await?;
+        if directory != root && fs.list(&directory).await?.is_empty() {
+            fs.delete(&directory, false).await?;
+        }
+    }
+    Ok(())
+}
+
+/// [`abandon_output`] for a sink whose files are in directories below its own.
+pub(super) async fn abandon_tree(
+    files: &FileSystems,
+    directory: &str,
+    operator: u32,
+) -> Result<(), TaskError> {
+    let refused = |error: FileSystemError| {
+        TaskError::transient(format!("output '{directory}' cannot be cleaned: {error}"))
+    };
+    let (fs, root) = files.resolve(directory).map_err(refused)?;
+    match clean_tree(fs.as_ref(), &root, operator).await {
+        Err(error) if *error.kind() != ErrorKind::NotFound => Err(refused(error)),
+        Ok(()) | Err(_) => abandon_output(files, directory, operator).await,
+    }
+}
+
 async fn rename(files: &FileSystems, file: &PendingFile) -> Result<(), TaskError> {
     let target = join(&file.directory, &file.committed);
     let (fs, to) = files

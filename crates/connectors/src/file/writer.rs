@@ -17,11 +17,11 @@ use tokio::sync::oneshot;
 use super::commit::{PendingFile, committed_name, pending_name};
 
 /// Bytes handed over at once.
-const BLOCK: usize = 256 << 10;
+pub(super) const BLOCK: usize = 256 << 10;
 /// The last block of a file that is complete; others are not empty.
-const COMPLETE: Bytes = Bytes::new();
+pub(super) const COMPLETE: Bytes = Bytes::new();
 /// Blocks under way to the file.
-const BLOCKS_BEHIND: usize = 4;
+pub(super) const BLOCKS_BEHIND: usize = 4;
 
 /// Writes one line per record.
 pub struct TextWriter<F> {
@@ -145,7 +145,7 @@ impl<In: Record, F: FnMut(&In, &mut String) + Send> SinkWriter<In> for TextWrite
 
 /// Writes until the task says that the file is complete. A task that is dropped before that closes
 /// its end of the channel: the file is removed.
-async fn write_file(
+pub(super) async fn write_file(
     files: &flott_filesystem::FileSystems,
     file: PendingFile,
     blocks: &mut mpsc::Receiver<Bytes>,

@@ -9,22 +9,49 @@ use flott_network::Waker;
 use super::{Handover, HandoverSender, handover};
 use crate::{SubtaskContext, TaskClock, TaskError};
 
-/// Given to [`super::Source::prepare`].
+/// Given to [`super::Source::prepare`] and [`crate::sink::api::Sink::prepare`].
 #[derive(Clone)]
 pub struct SubmissionContext {
     files: Arc<FileSystems>,
     io: tokio::runtime::Handle,
     parallelism: u32,
+    plan: bool,
+    retry: bool,
 }
 
 impl SubmissionContext {
-    /// For a source with so many subtasks.
+    /// For a source or sink with so many subtasks, of a job that is submitted for the first time.
     pub fn new(files: Arc<FileSystems>, io: tokio::runtime::Handle, parallelism: u32) -> Self {
         Self {
             files,
             io,
             parallelism,
+            plan: false,
+            retry: false,
         }
+    }
+
+    /// Only the plan of the job is wanted: it will not run.
+    #[must_use]
+    pub fn for_plan(self, plan: bool) -> Self {
+        Self { plan, ..self }
+    }
+
+    /// An earlier attempt of the application submitted the job, too.
+    #[must_use]
+    pub fn for_retry(self, retry: bool) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Whether only the plan of the job is wanted: nothing must be created then.
+    pub fn is_plan(&self) -> bool {
+        self.plan
+    }
+
+    /// Whether an earlier attempt of the application submitted the job, too, and may have begun to
+    /// write.
+    pub fn is_retry(&self) -> bool {
+        self.retry
     }
 
     /// File systems by URI.

@@ -4,16 +4,21 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
 use flott_connectors::discard::DiscardWriter;
-use flott_connectors::file::{TextWriter, abandon_output, committer, prepare_output};
+use flott_connectors::file::{
+    SubmissionStage, TextWriter, abandon_output, committer, prepare_output,
+};
 use flott_connectors::print::PrintWriter;
 use flott_model::ShipStrategy;
 use flott_operators::pipe::Pipe;
+use flott_operators::sink::api::{self, CommitContext, DrivenWriter, Sink, WriterContext};
 use flott_operators::sink::{Committer, SinkOperator, SinkWriter};
+use flott_operators::source::SubmissionContext;
 use flott_operators::{SubtaskContext, TaskError};
 use flott_record::Record;
 use flott_runtime::plan::NodeFactory;
 
 use crate::StreamExecutionEnvironment;
+use crate::collect::CollectWriter;
 use crate::graph::{
     Abandon, Chaining, OperatorInfo, Prepare, Prepared, StreamNode, boxed_sink, gate_factory,
 };
@@ -120,6 +125,61 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         self.map(|record| format!("{record:?}")).print()
     }
 
+    /// Ends the stream in a sink: files, a socket, or one of your own (see [`crate::sink`]).
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use flott::sink::FileSink;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("flott-sink-to-{}", std::process::id()));
+    /// # let directory = directory.to_str().ok_or("not UTF-8")?;
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).sink_to(FileSink::json_lines(directory), "numbers");
+    /// # env.execute("sink_to")?;
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn sink_to<S: Sink<T>>(self, sink: S, name: &str) -> DataStreamSink {
+        let stream = self.seal();
+        let operator = stream.env.next_node() as u32;
+        let (sink, prepared) = (Arc::new(sink), Prepared::default());
+        let writers = (Arc::clone(&sink), Arc::clone(&prepared));
+        let make = move |context: &SubtaskContext| {
+            let (sink, prepared) = &writers;
+            let prepared = prepared.get().cloned().unwrap_or_default();
+            let context = WriterContext::new(context, prepared);
+            sink.create_writer(&context).map(DrivenWriter)
+        };
+        let committer: Committer = {
+            let (sink, prepared) = (Arc::clone(&sink), Arc::clone(&prepared));
+            Arc::new(move |files, committables| {
+                let prepared = prepared.get().cloned().unwrap_or_default();
+                let io = tokio::runtime::Handle::current();
+                let context = CommitContext::new(files, io, operator, prepared);
+                Box::pin(api::commit::<T, S>(
+                    Arc::clone(&sink),
+                    context,
+                    committables,
+                ))
+            })
+        };
+        let ends = Ends {
+            committer: Some(committer),
+            prepare: Some(prepare_sink::<T, S>(Arc::clone(&sink))),
+            abandon: Some(abandon_sink::<T, S>(sink, operator)),
+            prepared,
+        };
+        stream.end_in(name, make, ends)
+    }
+
+    /// Sends all records to the program, through one subtask.
+    pub(crate) fn collect_for_program(self) -> DataStreamSink {
+        let make = |context: &SubtaskContext| Ok(CollectWriter::new(context));
+        self.end_in("Data stream collect sink", make, Ends::default())
+            .set_parallelism(1)
+    }
+
     /// Drops all records.
     pub fn discard(self) -> DataStreamSink {
         self.end_in("Discard", |_| Ok(DiscardWriter), Ends::default())
@@ -185,6 +245,36 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         };
         stream.end_in("Text Files", make, ends)
     }
+}
+
+/// Has the sink look at its target when the job is submitted, where it may block.
+fn prepare_sink<T: Record, S: Sink<T>>(sink: Arc<S>) -> Prepare {
+    Box::new(move |at| {
+        Box::pin(async move {
+            let io = tokio::runtime::Handle::current();
+            let context = SubmissionContext::new(at.files, io, at.parallelism)
+                .for_plan(at.stage == SubmissionStage::Plan)
+                .for_retry(at.stage == SubmissionStage::Retry);
+            off_thread(move || sink.prepare(&context)).await
+        })
+    })
+}
+
+fn abandon_sink<T: Record, S: Sink<T>>(sink: Arc<S>, operator: u32) -> Abandon {
+    Box::new(move |files, prepared| {
+        Box::pin(async move {
+            let io = tokio::runtime::Handle::current();
+            let context = CommitContext::new(files, io, operator, prepared);
+            off_thread(move || sink.abandon(&context)).await
+        })
+    })
+}
+
+async fn off_thread<R: Send + 'static>(
+    run: impl FnOnce() -> Result<R, TaskError> + Send + 'static,
+) -> Result<R, TaskError> {
+    let ran = tokio::task::spawn_blocking(run).await;
+    ran.unwrap_or_else(|error| Err(TaskError::user(format!("the sink panicked: {error}"))))
 }
 
 /// What a sink does at both ends of the job.

@@ -12,5 +12,6 @@ mod plan;
 mod pressure;
 mod random;
 mod reading;
+mod sinks;
 mod sources;
 mod support;
