@@ -11,12 +11,16 @@ const PROGRAM: &str = "FLOTT_TEST_PROGRAM";
 /// Cases per child; `FLOTT_TEST_CASES` asks for more.
 const CASES: u32 = 8;
 
-/// Runs a program in one container, in several, and in one for each slot.
+/// Runs a program in one container, in several, and in one for each slot, in both modes.
 pub(crate) fn run_everywhere(program: &str) {
-    for (slots, timeout) in [("8", "0 ms"), ("2", "1 ms"), ("1", "0 ms")] {
+    let streaming = [("8", "0 ms"), ("2", "1 ms"), ("1", "0 ms")];
+    let streaming = streaming.map(|(slots, timeout)| (slots, timeout, "STREAMING"));
+    let batch = [("8", "0 ms", "BATCH"), ("1", "0 ms", "BATCH")];
+    for (slots, timeout, mode) in streaming.into_iter().chain(batch) {
         let directory = tempfile::tempdir().unwrap();
         let text = format!(
-            "taskmanager.numberOfTaskSlots: {slots}\nexecution.buffer-timeout.interval: {timeout}\n"
+            "taskmanager.numberOfTaskSlots: {slots}\nexecution.buffer-timeout.interval: {timeout}\n\
+             execution.runtime-mode: {mode}\n"
         );
         std::fs::write(directory.path().join("flott-conf.yaml"), text).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
@@ -28,7 +32,7 @@ pub(crate) fn run_everywhere(program: &str) {
             .unwrap();
         assert!(
             output.status.success(),
-            "'{program}' with {slots} slots: {}\n{}{}",
+            "'{program}' in {mode} with {slots} slots: {}\n{}{}",
             output.status,
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr)
