@@ -133,73 +133,74 @@ fn random_timers_and_state() {
     child::run_everywhere("keyed");
 }
 
+/// Uses every kind of state.
+#[derive(Clone, Default)]
+struct Everything {
+    value: ValueState<String>,
+    list: ListState<i64>,
+    average: AggregatingState<i64, (i64, i64), i64>,
+    here: OperatorListState<i64>,
+    subtask: (u32, u32),
+}
+#[derive(Clone)]
+struct Average;
+impl AggregateFunction<i64> for Average {
+    type Accumulator = (i64, i64);
+    type Output = i64;
+    fn create_accumulator(&self) -> (i64, i64) {
+        (0, 0)
+    }
+    fn add(&self, sum: &mut (i64, i64), value: i64) {
+        *sum = (sum.0 + value, sum.1 + 1);
+    }
+    fn get_result(&self, sum: &(i64, i64)) -> i64 {
+        sum.0 / sum.1
+    }
+    fn merge(&self, left: &mut (i64, i64), right: (i64, i64)) {
+        *left = (left.0 + right.0, left.1 + right.1);
+    }
+}
+impl KeyedProcessFunction<i64, i64> for Everything {
+    type Out = (i64, String, i64);
+    fn open(&mut self, cx: &mut KeyedRuntimeContext<'_, i64>) -> FunctionResult {
+        self.value = cx.value_state(ValueStateDescriptor::new("value"))?;
+        self.list = cx.list_state(ListStateDescriptor::new("list"))?;
+        self.average = cx.aggregating_state(AggregatingStateDescriptor::new("average", Average))?;
+        self.here = cx.operator_list_state(ListStateDescriptor::new("here"))?;
+        let (index, all) = (cx.index_of_this_subtask(), cx.number_of_parallel_subtasks());
+        let name = format!("Keyed Process -> ({}/{all})", index + 1);
+        let starts = cx.task_name_with_subtasks().starts_with("Keyed Process");
+        if !starts || cx.attempt_number() != 0 || cx.max_number_of_parallel_subtasks() < all {
+            return Err(name.into());
+        }
+        self.subtask = (index, all);
+        Ok(())
+    }
+    fn process_element(
+        &mut self,
+        n: i64,
+        cx: &mut KeyedContext<'_, i64>,
+        out: &mut Collector<'_, (i64, String, i64)>,
+    ) -> FunctionResult {
+        let before = self.value.take(cx).unwrap_or_default();
+        self.value.update(cx, format!("{before}.{n}"));
+        self.list.add(cx, n);
+        self.average.add(cx, n);
+        self.here.add(cx, n);
+        if self.list.get(cx).len() == 10 {
+            let text = self.value.value(cx).cloned().ok_or("there is a value")?;
+            let average = self.average.get(cx).ok_or("there is an average")?;
+            out.collect((*cx.current_key(), text, average));
+            if !self.here.get(cx).contains(&n) || self.subtask.0 >= self.subtask.1 {
+                return Err("operator state is lost".into());
+            }
+        }
+        Ok(())
+    }
+}
+
 #[test]
 fn all_kinds_of_state_and_the_runtime_context() {
-    #[derive(Clone, Default)]
-    struct Everything {
-        value: ValueState<String>,
-        list: ListState<i64>,
-        average: AggregatingState<i64, (i64, i64), i64>,
-        here: OperatorListState<i64>,
-        subtask: (u32, u32),
-    }
-    #[derive(Clone)]
-    struct Average;
-    impl AggregateFunction<i64> for Average {
-        type Accumulator = (i64, i64);
-        type Output = i64;
-        fn create_accumulator(&self) -> (i64, i64) {
-            (0, 0)
-        }
-        fn add(&self, sum: &mut (i64, i64), value: i64) {
-            *sum = (sum.0 + value, sum.1 + 1);
-        }
-        fn get_result(&self, sum: &(i64, i64)) -> i64 {
-            sum.0 / sum.1
-        }
-        fn merge(&self, left: &mut (i64, i64), right: (i64, i64)) {
-            *left = (left.0 + right.0, left.1 + right.1);
-        }
-    }
-    impl KeyedProcessFunction<i64, i64> for Everything {
-        type Out = (i64, String, i64);
-        fn open(&mut self, cx: &mut KeyedRuntimeContext<'_, i64>) -> FunctionResult {
-            self.value = cx.value_state(ValueStateDescriptor::new("value"))?;
-            self.list = cx.list_state(ListStateDescriptor::new("list"))?;
-            self.average =
-                cx.aggregating_state(AggregatingStateDescriptor::new("average", Average))?;
-            self.here = cx.operator_list_state(ListStateDescriptor::new("here"))?;
-            let (index, all) = (cx.index_of_this_subtask(), cx.number_of_parallel_subtasks());
-            let name = format!("Keyed Process -> ({}/{all})", index + 1);
-            let starts = cx.task_name_with_subtasks().starts_with("Keyed Process");
-            if !starts || cx.attempt_number() != 0 || cx.max_number_of_parallel_subtasks() < all {
-                return Err(name.into());
-            }
-            self.subtask = (index, all);
-            Ok(())
-        }
-        fn process_element(
-            &mut self,
-            n: i64,
-            cx: &mut KeyedContext<'_, i64>,
-            out: &mut Collector<'_, (i64, String, i64)>,
-        ) -> FunctionResult {
-            let before = self.value.take(cx).unwrap_or_default();
-            self.value.update(cx, format!("{before}.{n}"));
-            self.list.add(cx, n);
-            self.average.add(cx, n);
-            self.here.add(cx, n);
-            if self.list.get(cx).len() == 10 {
-                let text = self.value.value(cx).cloned().ok_or("there is a value")?;
-                let average = self.average.get(cx).ok_or("there is an average")?;
-                out.collect((*cx.current_key(), text, average));
-                if !self.here.get(cx).contains(&n) || self.subtask.0 >= self.subtask.1 {
-                    return Err("operator state is lost".into());
-                }
-            }
-            Ok(())
-        }
-    }
     let env = environment(3);
     let numbers = env.from_collection(0..100_i64);
     let out = Collected::from(numbers.key_by(|n| n % 10).process(Everything::default()));
