@@ -1,15 +1,15 @@
-//! Two streams joined, or grouped together, by key and window.
+//! Two streams joined, or grouped together, by key and window. What is made of them is in `pairs`.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
+use flott_operators::OutputTag;
 use flott_operators::keyed::{ByValue, KeySelector};
 use flott_operators::pipe::Pipe;
 use flott_operators::window::{
-    CoGroup, CoWindowOperator, Evicting, Evictor, Join, LateData, Listed, NoEvictor, TaggedUnion,
-    Trigger, WindowAssigner, WindowFunction, WindowSpec,
+    CoWindowOperator, Evicting, Evictor, LateData, Listed, NoEvictor, TaggedUnion, Trigger,
+    WindowAssigner, WindowFunction, WindowSpec,
 };
-use flott_operators::{Collector, OutputTag};
 use flott_record::{Key, Record};
 
 use super::{operator, refuse};
@@ -172,7 +172,26 @@ where
     H2: Record,
     P2: Pipe<H2, Out = B>,
 {
-    /// Computes the key of the first stream's records. See [`DataStream::join`] for an example.
+    /// Computes the key of the first stream's records.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use flott::window::{CountTrigger, GlobalWindows};
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// let (ids, names) = ([1_u32, 2], [(1_u32, "ann".to_owned()), (2, "bob".to_owned())]);
+    /// env.from_collection(ids)
+    ///     .join(env.from_collection(names))
+    ///     .where_(|id| *id)
+    ///     .equal_to(|(id, _)| *id)
+    ///     .window(GlobalWindows::create())
+    ///     .trigger(CountTrigger::of(2))
+    ///     .apply(|id, (_, name)| format!("{id} is {name}"))
+    ///     .print();
+    /// # env.execute("where_")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn where_<K: Key, F>(self, key: F) -> JoinedWhere<A, B, M, ByValue<F, K>, H2, P2>
     where
         F: Fn(&A) -> K + Clone + Send + Sync + 'static,
@@ -195,8 +214,26 @@ where
     H2: Record,
     P2: Pipe<H2, Out = B>,
 {
-    /// Computes the key of the second stream's records, of the same type as that of the first. See
-    /// [`DataStream::join`] for an example.
+    /// Computes the key of the second stream's records, of the same type as that of the first.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use flott::window::{CountTrigger, GlobalWindows};
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// let (ids, names) = ([1_u32, 2], [(1_u32, "ann".to_owned()), (2, "bob".to_owned())]);
+    /// env.from_collection(ids)
+    ///     .join(env.from_collection(names))
+    ///     .where_(|id| *id)
+    ///     .equal_to(|(id, _)| *id)
+    ///     .window(GlobalWindows::create())
+    ///     .trigger(CountTrigger::of(2))
+    ///     .apply(|id, (_, name)| format!("{id} is {name}"))
+    ///     .print();
+    /// # env.execute("equal_to")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn equal_to<F>(self, key: F) -> JoinedKeyed<A, B, M, S1, ByValue<F, S1::Key>>
     where
         F: Fn(&B) -> S1::Key + Clone + Send + Sync + 'static,
@@ -217,8 +254,26 @@ where
     B: Record,
 {
     /// Groups the records of both streams into windows; all of
-    /// [`KeyedStream::window`](crate::KeyedStream::window) serve. See [`DataStream::join`] for an
-    /// example.
+    /// [`KeyedStream::window`](crate::KeyedStream::window) serve.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use flott::window::{CountTrigger, GlobalWindows};
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// let (ids, names) = ([1_u32, 2], [(1_u32, "ann".to_owned()), (2, "bob".to_owned())]);
+    /// env.from_collection(ids)
+    ///     .join(env.from_collection(names))
+    ///     .where_(|id| *id)
+    ///     .equal_to(|(id, _)| *id)
+    ///     .window(GlobalWindows::create())
+    ///     .trigger(CountTrigger::of(2))
+    ///     .apply(|id, (_, name)| format!("{id} is {name}"))
+    ///     .print();
+    /// # env.execute("window of two streams")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn window<G>(
         self,
         assigner: G,
@@ -312,12 +367,66 @@ where
 
     /// Keeps windows for late records; as
     /// [`WindowedStream::allowed_lateness`](super::WindowedStream::allowed_lateness). Default: none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flott::prelude::*;
+    /// # use flott::window::{TaggedUnion, TumblingEventTimeWindows};
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// let timed = |times: [i64; 2]| {
+    ///     let strategy = WatermarkStrategy::for_monotonous_timestamps()
+    ///         .with_timestamp_assigner(|at_ms: &i64, _| *at_ms);
+    ///     env.from_collection(times).assign_timestamps_and_watermarks(strategy)
+    /// };
+    /// let late = OutputTag::<TaggedUnion<i64, i64>>::new("late");
+    /// let pairs = timed([100, 1_500])
+    ///     .join(timed([200, 900]))
+    ///     .where_(|_| 0)
+    ///     .equal_to(|_| 0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(1)))
+    ///     .allowed_lateness(Duration::from_secs(5))
+    ///     .side_output_late_data(&late)
+    ///     .apply(|left, right| (*left, *right));
+    /// pairs.get_side_output(&late).print_debug();
+    /// pairs.print_debug(); // (100, 200), (100, 900)
+    /// # env.execute("lateness of a join")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn allowed_lateness(self, lateness: Duration) -> Self {
         self.with_late(|late| late.allowed(lateness))
     }
 
     /// Gives records that are too late to a side output, marked with the stream they are of.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flott::prelude::*;
+    /// # use flott::window::{TaggedUnion, TumblingEventTimeWindows};
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// let timed = |times: [i64; 2]| {
+    ///     let strategy = WatermarkStrategy::for_monotonous_timestamps()
+    ///         .with_timestamp_assigner(|at_ms: &i64, _| *at_ms);
+    ///     env.from_collection(times).assign_timestamps_and_watermarks(strategy)
+    /// };
+    /// let late = OutputTag::<TaggedUnion<i64, i64>>::new("late");
+    /// let pairs = timed([100, 1_500])
+    ///     .join(timed([200, 900]))
+    ///     .where_(|_| 0)
+    ///     .equal_to(|_| 0)
+    ///     .window(TumblingEventTimeWindows::of(Duration::from_secs(1)))
+    ///     .allowed_lateness(Duration::from_secs(5))
+    ///     .side_output_late_data(&late)
+    ///     .apply(|left, right| (*left, *right));
+    /// pairs.get_side_output(&late).print_debug();
+    /// pairs.print_debug(); // (100, 200), (100, 900)
+    /// # env.execute("late records of a join")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn side_output_late_data(self, tag: &OutputTag<TaggedUnion<A, B>>) -> Self {
         self.with_late(|late| late.to_side_output(tag.clone()))
@@ -331,7 +440,7 @@ where
         self
     }
 
-    fn build<F>(self, kind: &'static str, function: F) -> DataStream<F::Out>
+    pub(super) fn build<F>(self, kind: &'static str, function: F) -> DataStream<F::Out>
     where
         F: WindowFunction<TaggedUnion<A, B>, S1::Key, G::Window, Listed> + Clone + Sync,
     {
@@ -369,77 +478,5 @@ where
             .env
             .with_node(stream.from, |node| refuse(node, checked));
         stream
-    }
-}
-
-impl<A, B, S1, S2, G, R, E> JoinedWindows<A, B, Joined, S1, S2, G, R, E>
-where
-    A: Record,
-    B: Record,
-    S1: KeySelector<A>,
-    S2: KeySelector<B, Key = S1::Key>,
-    G: WindowAssigner<TaggedUnion<A, B>>,
-    R: Trigger<TaggedUnion<A, B>, G::Window>,
-    E: Evictor<TaggedUnion<A, B>, G::Window>,
-{
-    /// Makes a record of each pair. See [`DataStream::join`] for an example.
-    pub fn apply<U, F>(self, mut function: F) -> DataStream<U>
-    where
-        U: Record,
-        F: FnMut(&A, &B) -> U + Clone + Send + Sync + 'static,
-    {
-        self.flat_apply(move |one, two, out| out.collect(function(one, two)))
-    }
-
-    /// Makes any number of records of each pair.
-    ///
-    /// ```
-    /// # use flott::prelude::*;
-    /// # use flott::window::{CountTrigger, GlobalWindows};
-    /// # fn main() -> Result<(), flott::Error> {
-    /// # let env = StreamExecutionEnvironment::get()?;
-    /// env.from_collection([1, 2])
-    ///     .join(env.from_collection([2, 3]))
-    ///     .where_(|_| 0)
-    ///     .equal_to(|_| 0)
-    ///     .window(GlobalWindows::create())
-    ///     .trigger(CountTrigger::of(4))
-    ///     .flat_apply(|left, right, out| {
-    ///         if left != right {
-    ///             out.collect((*left, *right));
-    ///         }
-    ///     })
-    ///     .print_debug(); // (1, 2), (1, 3), (2, 3)
-    /// # env.execute("flat_apply")?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn flat_apply<U, F>(self, function: F) -> DataStream<U>
-    where
-        U: Record,
-        F: FnMut(&A, &B, &mut Collector<'_, U>) + Clone + Send + Sync + 'static,
-    {
-        self.build("Join", Join::new(function))
-    }
-}
-
-impl<A, B, S1, S2, G, R, E> JoinedWindows<A, B, CoGrouped, S1, S2, G, R, E>
-where
-    A: Record,
-    B: Record,
-    S1: KeySelector<A>,
-    S2: KeySelector<B, Key = S1::Key>,
-    G: WindowAssigner<TaggedUnion<A, B>>,
-    R: Trigger<TaggedUnion<A, B>, G::Window>,
-    E: Evictor<TaggedUnion<A, B>, G::Window>,
-{
-    /// Calls `function(records of the first stream, records of the second, out)` when a window fires.
-    /// See [`DataStream::co_group`] for an example.
-    pub fn apply<U, F>(self, function: F) -> DataStream<U>
-    where
-        U: Record,
-        F: FnMut(&[&A], &[&B], &mut Collector<'_, U>) + Clone + Send + Sync + 'static,
-    {
-        self.build("CoGroup", CoGroup::new(function))
     }
 }

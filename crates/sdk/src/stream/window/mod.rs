@@ -1,8 +1,10 @@
 //! Windowed streams: which windows, when they fire, what is evicted, what is late. What is made of
 //! the windows is in `functions`.
 
+mod extremes;
 mod functions;
 mod join;
+mod pairs;
 
 use std::time::Duration;
 
