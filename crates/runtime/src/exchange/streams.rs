@@ -120,6 +120,8 @@ pub struct TwoInputs<A, B> {
     merge: Merge,
     next: usize,
     told: [bool; 2],
+    /// The first input waits for the end of the second.
+    second_first: bool,
     head: Box<dyn TwoInputSink<A, B>>,
 }
 
@@ -139,8 +141,15 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
             second,
             next: 0,
             told: [false; 2],
+            second_first: false,
             head,
         }
+    }
+
+    /// Reads nothing of the first input before the second has ended. Only for inputs that nobody
+    /// feeds while the task runs.
+    pub fn read_second_first(&mut self) {
+        self.second_first = true;
     }
 
     /// Tells, once and before the end of all, that an input has ended.
@@ -165,7 +174,8 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
         for _ in 0..all {
             let index = self.next;
             self.next = after(index, all);
-            if !self.merge.is_open(index) {
+            let waits = self.second_first && index < split && !self.told[1];
+            if waits || !self.merge.is_open(index) {
                 continue;
             }
             let received = match index.checked_sub(split) {

@@ -166,6 +166,7 @@ impl<B: Record> BroadcastStream<B> {
             env,
             edge,
             parallelism,
+            first_in_batch: true,
         };
         (input, self.states)
     }

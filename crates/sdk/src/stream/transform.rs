@@ -9,7 +9,7 @@ use flott_operators::pipe::Pipe;
 use flott_operators::side::OutputTag;
 use flott_operators::{BatchSink, Output, SubtaskContext, TaskError, TwoInputSink};
 use flott_record::Record;
-use flott_runtime::exchange::{Gate, TwoInputs};
+use flott_runtime::exchange::{Gate, InputHalf, TwoInputs};
 use flott_runtime::plan::NodeFactory;
 
 use crate::StreamExecutionEnvironment;
@@ -44,6 +44,7 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
             env,
             edge,
             parallelism,
+            first_in_batch: false,
         }
     }
 }
@@ -87,6 +88,7 @@ where
             env,
             edge,
             parallelism,
+            ..
         } = self.into_input();
         one_input(env, edge, operator, parallelism, move |context, output| {
             make(context, selector.clone(), output)
@@ -103,6 +105,7 @@ where
             env,
             edge,
             parallelism,
+            first_in_batch: false,
         }
     }
 }
@@ -113,6 +116,8 @@ pub(crate) struct InputEdge {
     pub(crate) edge: StreamEdge,
     /// Of the node it enters, if nothing else is said.
     pub(crate) parallelism: u32,
+    /// Of a second input: BATCH reads it whole before the first one (rules before what they rule).
+    pub(crate) first_in_batch: bool,
 }
 
 fn one_input<T, U, F>(
@@ -157,10 +162,17 @@ where
         + Sync
         + 'static,
 {
+    let first_in_batch = second.first_in_batch;
     let factory = NodeFactory::TwoInputs(Arc::new(move |context, [left, right], tail, timeout| {
         let head = make(context, tail.output::<U>())?;
         let counters = Arc::clone(&context.counters);
-        let inputs = TwoInputs::<A, B>::new(channels(left), channels(right), head, counters);
+        // A pipelined channel must not be kept waiting: what feeds it may feed the other one, too.
+        let can_wait = |half: &InputHalf| matches!(half, InputHalf::Partition(_));
+        let second_first = first_in_batch && context.batch_mode && left.iter().all(can_wait);
+        let mut inputs = TwoInputs::<A, B>::new(channels(left), channels(right), head, counters);
+        if second_first {
+            inputs.read_second_first();
+        }
         let (clock, counters) = (context.clock.clone(), Arc::clone(&context.counters));
         Ok(Box::new(Gate::new(inputs, timeout, clock, counters)))
     }));

@@ -17,6 +17,7 @@ type Out = (i64, u32, i64);
 struct Meet {
     records: ListState<i64>,
     rules: BroadcastState<u32, i64>,
+    batch: bool,
 }
 
 impl KeyedBroadcastProcessFunction<i64, i64, (u32, i64)> for Meet {
@@ -25,6 +26,7 @@ impl KeyedBroadcastProcessFunction<i64, i64, (u32, i64)> for Meet {
     fn open(&mut self, cx: &mut KeyedRuntimeContext<'_, i64>) -> FunctionResult {
         self.records = cx.list_state(ListStateDescriptor::new("records"))?;
         self.rules = cx.broadcast_state(rules())?;
+        self.batch = cx.is_batch();
         Ok(())
     }
 
@@ -47,8 +49,9 @@ impl KeyedBroadcastProcessFunction<i64, i64, (u32, i64)> for Meet {
         cx: &mut KeyedBroadcastContext<'_, i64>,
         out: &mut Collector<'_, Out>,
     ) -> FunctionResult {
-        let records = self.records;
+        let (records, batch) = (self.records, self.batch);
         cx.apply_to_keyed_state(&records, |_, state| {
+            assert!(!batch, "in BATCH all rules come before the first record");
             for n in records.get(state) {
                 out.collect((*n, rule, n * factor));
             }
@@ -64,6 +67,7 @@ impl KeyedBroadcastProcessFunction<i64, i64, (u32, i64)> for Meet {
 struct MeetAnywhere {
     records: Vec<i64>,
     rules: BroadcastState<u32, i64>,
+    batch: bool,
 }
 
 impl BroadcastProcessFunction<i64, (u32, i64)> for MeetAnywhere {
@@ -71,6 +75,7 @@ impl BroadcastProcessFunction<i64, (u32, i64)> for MeetAnywhere {
 
     fn open(&mut self, cx: &mut RuntimeContext<'_>) -> FunctionResult {
         self.rules = cx.broadcast_state(rules())?;
+        self.batch = cx.is_batch();
         Ok(())
     }
 
@@ -93,6 +98,7 @@ impl BroadcastProcessFunction<i64, (u32, i64)> for MeetAnywhere {
         cx: &mut BroadcastContext<'_>,
         out: &mut Collector<'_, Out>,
     ) -> FunctionResult {
+        assert!(!self.batch || self.records.is_empty(), "rules come first in BATCH");
         for n in &self.records {
             out.collect((*n, rule, n * factor));
         }
