@@ -1,12 +1,12 @@
 //! What comes too late.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use flott_metrics::Counter;
 use flott_record::Record;
 
 use super::emitter::Emitter;
-use crate::{OutputTag, SubtaskContext, TaskCounters};
+use crate::{OutputTag, SubtaskContext};
 
 /// How long windows stay open for late records, and where those go that come later still.
 pub struct LateData<T> {
@@ -57,7 +57,8 @@ impl<T> LateData<T> {
 pub(super) struct Late<T> {
     tag: Option<OutputTag<T>>,
     allowed: i64,
-    counters: Arc<TaskCounters>,
+    /// Dropped records.
+    dropped: Counter,
 }
 
 impl<T: Record> Late<T> {
@@ -65,7 +66,7 @@ impl<T: Record> Late<T> {
         Self {
             tag: data.tag,
             allowed: i64::try_from(data.allowed.as_millis()).unwrap_or(i64::MAX),
-            counters: Arc::clone(&context.counters),
+            dropped: context.metrics.counter("numLateRecordsDropped"),
         }
     }
 
@@ -85,7 +86,7 @@ impl<T: Record> Late<T> {
     pub(super) fn reject<U: Record>(&self, row: T, timestamp: i64, emitter: &mut Emitter<U>) {
         match &self.tag {
             Some(tag) => emitter.side(tag, row, timestamp),
-            None => TaskCounters::add(&self.counters.late_records_dropped, 1),
+            None => self.dropped.inc(),
         }
     }
 }

@@ -43,41 +43,73 @@ struct Layout {
     heads: Vec<usize>,
 }
 
-/// Builds the plan. `graph` is used up.
-pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Plan {
-    merge_exchanges(&mut graph);
-    let layout = lay_out(&graph, settings.chaining);
-    let mut vertices = vertices(&graph, &layout, settings.max_parallelism);
-    let mut outputs: Vec<Vec<NodeOutput>> = vec![Vec::new(); graph.nodes.len()];
-    let mut second_inputs = vec![BTreeSet::new(); graph.nodes.len()];
-    let exchange = match settings.mode {
-        RuntimeMode::Streaming => Exchange::Pipelined,
-        RuntimeMode::Batch => settings.batch_exchange,
+/// How nodes are connected.
+struct Connections {
+    /// What follows each node.
+    outputs: Vec<Vec<NodeOutput>>,
+    /// The edges into the second input of each node.
+    second_inputs: Vec<BTreeSet<EdgeId>>,
+    edges: Vec<JobEdge>,
+    factories: Vec<EdgeFactory>,
+}
+
+/// Chains nodes or draws edges between their vertices.
+fn connect(
+    graph: &StreamGraph,
+    layout: &Layout,
+    chaining: bool,
+    exchange: Exchange,
+) -> Connections {
+    let mut all = Connections {
+        outputs: vec![Vec::new(); graph.nodes.len()],
+        second_inputs: vec![BTreeSet::new(); graph.nodes.len()],
+        edges: Vec::new(),
+        factories: Vec::new(),
     };
-    let mut edges = Vec::new();
-    let mut factories: Vec<EdgeFactory> = Vec::new();
-    for (target, node) in graph.nodes.iter().enumerate().filter(|(_, node)| !node.merged) {
+    let nodes = graph.nodes.iter().enumerate();
+    for (target, node) in nodes.filter(|(_, node)| !node.merged) {
         for edge in &node.inputs {
-            let follower = if is_chained(&graph, target, settings.chaining) {
+            let id = EdgeId(all.edges.len() as u32);
+            let chained = is_chained(graph, target, chaining);
+            let follower = if chained {
                 Follower::Chained(target)
             } else {
-                Follower::Exchange(EdgeId(edges.len() as u32))
+                Follower::Exchange(id)
             };
             let side = edge.side.clone();
-            outputs[edge.from].push(NodeOutput { side, follower });
-            if matches!(follower, Follower::Chained(_)) {
+            all.outputs[edge.from].push(NodeOutput { side, follower });
+            if chained {
                 continue;
             }
             if edge.input == 1 {
-                second_inputs[target].insert(EdgeId(edges.len() as u32));
+                all.second_inputs[target].insert(id);
             }
-            edges.push(job_edge(&graph, &layout, edge, target, exchange));
-            factories.push(EdgeFactory {
+            all.edges
+                .push(job_edge(graph, layout, edge, target, exchange));
+            all.factories.push(EdgeFactory {
                 names: names(&edge.operators),
                 ..edge.factory.clone()
             });
         }
     }
+    all
+}
+
+/// Builds the plan. `graph` is used up.
+pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Plan {
+    merge_exchanges(&mut graph);
+    let layout = lay_out(&graph, settings.chaining);
+    let mut vertices = vertices(&graph, &layout, settings.max_parallelism);
+    let exchange = match settings.mode {
+        RuntimeMode::Streaming => Exchange::Pipelined,
+        RuntimeMode::Batch => settings.batch_exchange,
+    };
+    let Connections {
+        outputs,
+        second_inputs,
+        edges,
+        factories,
+    } = connect(&graph, &layout, settings.chaining, exchange);
     let uids = assign_uids(&graph, &layout, &mut vertices);
     let nodes = graph
         .nodes

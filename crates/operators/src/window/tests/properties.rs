@@ -328,9 +328,8 @@ fn without_a_side_output_late_rows_are_counted() {
         let contents = Folded(Aggregate(Values));
         let operator = keyed_windows(&context, by_key(), spec, contents, EmitResult, output(&end));
         drive(&context, operator.unwrap(), &end, &steps);
-        let counted = &context.counters.late_records_dropped;
-        let counted = counted.load(std::sync::atomic::Ordering::Relaxed);
-        prop_assert_eq!(counted, late.len() as u64);
+        let counted = context.metrics.counter("numLateRecordsDropped").count();
+        prop_assert_eq!(counted, late.len() as i64);
         Ok(())
     });
 }
