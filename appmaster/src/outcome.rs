@@ -33,14 +33,15 @@ impl Outcome {
         if let Some(failure) = &end.failure {
             return Self::failed(failure.to_string());
         }
-        let unfinished = end
-            .jobs
-            .iter()
-            .find(|job| job.status != JobStatus::Finished);
-        unfinished.or(end.jobs.last()).map_or_else(
-            || Self::failed("the program ended without a job"),
-            Self::of_job,
-        )
+        let as_wanted = |job: &JobSnapshot| {
+            job.status == JobStatus::Finished
+                || (job.status == JobStatus::Canceled && end.unwanted.contains(&job.id))
+        };
+        match end.jobs.iter().find(|job| !as_wanted(job)) {
+            Some(unfinished) => Self::of_job(unfinished),
+            None if end.jobs.is_empty() => Self::failed("the program ended without a job"),
+            None => of(JobStatus::Finished, "", None),
+        }
     }
 }
 
@@ -78,6 +79,8 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use flott_model::FailureClass;
 
     use super::*;
@@ -119,6 +122,7 @@ mod tests {
         let none = ProgramEnd {
             jobs: vec![],
             failure: None,
+            unwanted: BTreeSet::new(),
         };
         assert_eq!(Outcome::of_program(&none).status, FinalStatus::Failed);
         let text = "ü".repeat(2 * MAXIMUM_DIAGNOSTICS);
@@ -126,6 +130,7 @@ mod tests {
         let outcome = Outcome::of_program(&ProgramEnd {
             jobs: vec![],
             failure,
+            unwanted: BTreeSet::new(),
         });
         assert_eq!(outcome.diagnostics.chars().count(), MAXIMUM_DIAGNOSTICS + 1);
     }

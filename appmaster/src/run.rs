@@ -293,6 +293,7 @@ fn program_settings(application: &Application) -> anyhow::Result<ProgramSettings
             hadoop: spec.hadoop.clone(),
             user: spec.user.clone(),
             attempt: application.epoch().0,
+            given: spec.given.clone(),
         },
         // The application's secret is in that file.
         hidden_environment: vec![TOKEN_FILE_VARIABLE.to_owned()],

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flott_model::{Failure, FailureClass};
-use flott_protocol::program::JobAccumulator;
+use flott_protocol::program::{Collected, JobAccumulator};
 use prost::Message as _;
 use reqwest::StatusCode;
 use serde::Deserialize;
@@ -69,6 +69,12 @@ struct JobResult {
 struct JobAccumulators {
     #[serde(rename = "serialized-user-task-accumulators", default)]
     serialized: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct CollectedAnswer {
+    #[serde(rename = "serialized-collected")]
+    serialized: String,
 }
 
 impl JobAccumulators {
@@ -181,6 +187,18 @@ impl JobManager {
         let path = format!("/jobs/{id}/accumulators?includeSerializedValue=true");
         let answer: Option<JobAccumulators> = self.get(&path).await?;
         answer.map_or_else(|| Ok(Vec::new()), JobAccumulators::into_values)
+    }
+
+    /// Records that a job collected, from that frame on; waits some seconds for them.
+    pub(crate) async fn collected(&self, id: &str, from: u64) -> anyhow::Result<Collected> {
+        let answer: Option<CollectedAnswer> = self
+            .get(&format!("/jobs/{id}/collected?from={from}"))
+            .await?;
+        let answer = answer.with_context(|| format!("job {id} is not known (yet)"))?;
+        let bytes = STANDARD
+            .decode(answer.serialized)
+            .context("collected records are not Base64")?;
+        Collected::decode(bytes.as_slice()).context("collected records cannot be read")
     }
 
     /// Why a job failed.

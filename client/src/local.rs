@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 
 use flott_protocol::environment::Role;
-use flott_protocol::program::{Hello, launcher_message};
+use flott_protocol::program::{Answer, Hello, launcher_message};
 
 use crate::console::Console;
 use crate::program::{Program, Request};
@@ -20,7 +20,7 @@ pub(crate) async fn run(
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let mut program = Program::start(&call.path, &call.args, Role::Embedded, hello, console)?;
-    let mut report = Report::default();
+    let report = Report::default();
     loop {
         let request = tokio::select! {
             request = program.next() => request?,
@@ -37,12 +37,17 @@ pub(crate) async fn run(
                 console.progress("Running", "");
             }
             Some(Request::Ended(ended)) => report.ended(&ended, console),
-            Some(Request::Execute(_, mut connection)) => {
+            Some(Request::Execute(_, connection)) => {
                 let reason = "jobs of a local run are executed in the program's own process";
                 connection
                     .answer(launcher_message::Kind::Refused(reason.to_owned()))
                     .await;
-                program.listen(connection);
+            }
+            Some(Request::Ask(ask, connection)) => {
+                let answer = Answer::failed(ask.id, "its jobs run in the program's own process");
+                connection
+                    .answer(launcher_message::Kind::Answer(answer))
+                    .await;
             }
             None => break,
         }

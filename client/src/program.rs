@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use flott_model::JobGraph;
 use flott_protocol::environment::{ROLE, Role, SOCKET};
 use flott_protocol::program::{
-    Hello, JobEnded, JobStarted, LauncherMessage, ProgramMessage, launcher_message,
+    Ask, Hello, JobEnded, JobStarted, LauncherMessage, ProgramMessage, launcher_message,
     program_message, read_message, write_message,
 };
 use futures::future::{FutureExt as _, LocalBoxFuture};
@@ -20,9 +20,10 @@ use futures::stream::{FuturesUnordered, StreamExt as _};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
-use tokio::net::unix::SocketAddr;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, SocketAddr};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::process::{Child, ChildStderr, Command};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use crate::console::Console;
@@ -49,20 +50,37 @@ pub(crate) struct Program {
 }
 
 /// What was read from a connection, and the connection.
-type Heard = (UnixStream, std::io::Result<Option<ProgramMessage>>);
+type Heard = (
+    OwnedReadHalf,
+    Connection,
+    std::io::Result<Option<ProgramMessage>>,
+);
 
 /// What a program wants or tells.
 pub(crate) enum Request {
     /// `execute()` was called; it waits for answers on the connection.
-    Execute(Box<JobGraph>, Connection),
+    Execute(Box<Submitted>, Connection),
+    /// Something about a job that was started.
+    Ask(Ask, Connection),
     /// A job runs in the program itself.
     Started(JobStarted),
     /// It ended.
     Ended(JobEnded),
 }
 
-/// Where an `execute()` waits for answers.
-pub(crate) struct Connection(UnixStream);
+/// A job to be run.
+pub(crate) struct Submitted {
+    pub(crate) graph: JobGraph,
+    /// The program reads its records: it is attached to it.
+    pub(crate) collects: bool,
+}
+
+/// Where a program waits for answers; clones are the same.
+#[derive(Clone)]
+pub(crate) struct Connection(
+    // Held for one message at a time.
+    Rc<Mutex<OwnedWriteHalf>>,
+);
 
 /// How a program ended.
 pub(crate) struct Ended {
@@ -131,15 +149,15 @@ impl Program {
             if self.has_ended && self.connections.is_empty() {
                 // It may have connected just before its end.
                 match self.listener.accept().now_or_never() {
-                    Some(accepted) => self.greet(accepted).await?,
+                    Some(accepted) => self.greet(accepted)?,
                     None => return Ok(None),
                 }
             }
             tokio::select! {
                 biased;
-                accepted = self.listener.accept() => self.greet(accepted).await?,
-                Some((stream, heard)) = self.connections.next() => {
-                    if let Some(request) = self.understand(stream, heard)? {
+                accepted = self.listener.accept() => self.greet(accepted)?,
+                Some(heard) = self.connections.next() => {
+                    if let Some(request) = self.understand(heard)? {
                         return Ok(Some(request));
                     }
                 }
@@ -151,32 +169,22 @@ impl Program {
         }
     }
 
-    async fn greet(
-        &mut self,
-        accepted: std::io::Result<(UnixStream, SocketAddr)>,
-    ) -> anyhow::Result<()> {
+    fn greet(&mut self, accepted: std::io::Result<(UnixStream, SocketAddr)>) -> anyhow::Result<()> {
         let (stream, _) = accepted.context("cannot accept the program's connection")?;
         self.is_connected = true;
-        let mut connection = Connection(stream);
-        connection
-            .answer(launcher_message::Kind::Hello(self.hello.clone()))
-            .await;
-        self.listen(connection);
-        Ok(())
-    }
-
-    /// Goes on reading from a connection whose `execute()` was answered.
-    pub(crate) fn listen(&mut self, Connection(mut stream): Connection) {
+        let (reader, writer) = stream.into_split();
+        let connection = Connection(Rc::new(Mutex::new(writer)));
+        let hello = launcher_message::Kind::Hello(self.hello.clone());
         self.connections.push(Box::pin(async move {
-            let heard = read_message(&mut stream).await;
-            (stream, heard)
+            connection.answer(hello).await;
+            hear(reader, connection).await
         }));
+        Ok(())
     }
 
     fn understand(
         &mut self,
-        stream: UnixStream,
-        heard: std::io::Result<Option<ProgramMessage>>,
+        (reader, connection, heard): Heard,
     ) -> anyhow::Result<Option<Request>> {
         let message = match heard {
             Ok(Some(message)) => message,
@@ -188,19 +196,19 @@ impl Program {
             Ok(None) | Err(_) => return Ok(None),
         };
         self.has_asked = true;
-        let connection = Connection(stream);
+        let next = hear(reader, connection.clone());
+        self.connections.push(Box::pin(next));
+        let execute = |graph, collects| Box::new(Submitted { graph, collects });
         Ok(Some(match message.kind {
             Some(program_message::Kind::Execute(graph)) => {
-                Request::Execute(Box::new(graph), connection)
+                Request::Execute(execute(graph, false), connection)
             }
-            Some(program_message::Kind::Started(started)) => {
-                self.listen(connection);
-                Request::Started(started)
+            Some(program_message::Kind::Collect(graph)) => {
+                Request::Execute(execute(graph, true), connection)
             }
-            Some(program_message::Kind::Ended(ended)) => {
-                self.listen(connection);
-                Request::Ended(ended)
-            }
+            Some(program_message::Kind::Ask(ask)) => Request::Ask(ask, connection),
+            Some(program_message::Kind::Started(started)) => Request::Started(started),
+            Some(program_message::Kind::Ended(ended)) => Request::Ended(ended),
             None => bail!(
                 "{} sent a message this version of Flott does not know: build both with the same \
                  version",
@@ -257,10 +265,15 @@ impl Program {
 
 impl Connection {
     /// Answers. A program that is gone does not get it; [`Program::next`] notices that.
-    pub(crate) async fn answer(&mut self, kind: launcher_message::Kind) {
+    pub(crate) async fn answer(&self, kind: launcher_message::Kind) {
         let message = LauncherMessage { kind: Some(kind) };
-        let _ = write_message(&mut self.0, &message).await;
+        let _ = write_message(&mut *self.0.lock().await, &message).await;
     }
+}
+
+async fn hear(mut reader: OwnedReadHalf, connection: Connection) -> Heard {
+    let heard = read_message(&mut reader).await;
+    (reader, connection, heard)
 }
 
 impl Ended {

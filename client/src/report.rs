@@ -1,6 +1,9 @@
 //! What a command says about jobs, in the words that tools around Flink look for, and what its
 //! exit code is in the end.
 
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+
 use flott_model::JobStatus;
 use flott_protocol::program::{JobEnded, JobStarted};
 
@@ -10,9 +13,12 @@ use crate::program::Ended;
 /// What became of the jobs of a program.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
-    submitted: u32,
+    // Jobs of a program run side by side, and all report here.
+    submitted: Cell<u32>,
     /// The first failure: state, job id, cause.
-    failure: Option<Failed>,
+    failure: RefCell<Option<Failed>>,
+    /// Jobs that `main()` itself cancelled.
+    unwanted: RefCell<BTreeSet<String>>,
 }
 
 #[derive(Debug)]
@@ -25,13 +31,18 @@ struct Failed {
 
 impl Report {
     /// A job was accepted.
-    pub(crate) fn started(&mut self, job: &JobStarted, console: &Console) {
-        self.submitted += 1;
+    pub(crate) fn started(&self, job: &JobStarted, console: &Console) {
+        self.submitted.set(self.submitted.get() + 1);
         console.line(&format!("Job has been submitted with JobID {}", job.job));
     }
 
+    /// `main()` wants that job to end: if it is CANCELED that is no failure.
+    pub(crate) fn unwanted(&self, job: &str) {
+        self.unwanted.borrow_mut().insert(job.to_owned());
+    }
+
     /// A job has ended.
-    pub(crate) fn ended(&mut self, job: &JobEnded, console: &Console) {
+    pub(crate) fn ended(&self, job: &JobEnded, console: &Console) {
         console.end_progress();
         match JobStatus::from_number(job.status) {
             Some(JobStatus::Finished) => {
@@ -39,9 +50,17 @@ impl Report {
                 console.line(&format!("Job with JobID {} has finished.", job.job));
                 console.line(&format!("Job Runtime: {} ms", job.runtime_ms));
             }
+            Some(JobStatus::Canceled)
+                if job.as_wanted || self.unwanted.borrow().contains(&job.job) =>
+            {
+                console.line(&format!(
+                    "Job with JobID {} was cancelled by main().",
+                    job.job
+                ));
+            }
             status => {
                 let state = status.map_or("in an unknown state", JobStatus::as_str);
-                self.failure.get_or_insert_with(|| Failed {
+                self.failure.borrow_mut().get_or_insert_with(|| Failed {
                     what: format!("job {}", job.job),
                     state: state.to_owned(),
                     cause: job.failure.as_ref().map(ToString::to_string),
@@ -51,11 +70,11 @@ impl Report {
     }
 
     /// An application has ended, in which `main()` ran; jobs that failed have said so before.
-    pub(crate) fn application_ended(&mut self, id: &str, failure: Option<(&str, String)>) {
+    pub(crate) fn application_ended(&self, id: &str, failure: Option<(&str, String)>) {
         // Its main() may have had nothing to do: that is for the application to judge.
-        self.submitted += 1;
+        self.submitted.set(self.submitted.get() + 1);
         if let Some((state, cause)) = failure {
-            self.failure.get_or_insert_with(|| Failed {
+            self.failure.borrow_mut().get_or_insert_with(|| Failed {
                 what: format!("application {id}"),
                 state: state.to_owned(),
                 cause: Some(cause),
@@ -65,7 +84,7 @@ impl Report {
 
     /// How the whole run went, given how the program's process ended (if there was one).
     pub(crate) fn conclude(self, program: Option<&Ended>) -> anyhow::Result<()> {
-        if let Some(Failed { what, state, cause }) = self.failure {
+        if let Some(Failed { what, state, cause }) = self.failure.into_inner() {
             let said = |cause: &String| program.is_some_and(|program| program.said(cause));
             match cause.filter(|cause| !said(cause)) {
                 Some(cause) => anyhow::bail!("{what} is {state}: {cause}"),
@@ -75,7 +94,7 @@ impl Report {
         if let Some(failure) = program.and_then(Ended::failure) {
             anyhow::bail!("{failure}");
         }
-        if self.submitted == 0 {
+        if self.submitted.get() == 0 {
             anyhow::bail!("main() ended without calling execute(): there was no job to run");
         }
         Ok(())
@@ -91,7 +110,7 @@ mod tests {
     #[test]
     fn a_failed_job_fails_the_command_with_its_cause() {
         let console = Console::new();
-        let mut report = Report::default();
+        let report = Report::default();
         let job = "0123".to_owned();
         report.started(
             &JobStarted {
@@ -107,7 +126,7 @@ mod tests {
                 status: JobStatus::Failed.number(),
                 failure: Some(failure),
                 runtime_ms: 7,
-                accumulators: Vec::new(),
+                ..JobEnded::default()
             },
             &console,
         );

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Context as _;
 use flott_config::options::{EXECUTION_ATTACHED, EXECUTION_TARGET};
-use flott_config::{ConfigOption, ConfigValue, Configuration, Loader, PrefixOption, find_conf_dir};
+use flott_config::{
+    ConfigOption, ConfigValue, Configuration, Loader, PrefixOption, Source, find_conf_dir,
+};
 use flott_hadoop::conf::current_user;
 use flott_hadoop::{ConfError, HadoopConf};
 use flott_protocol::program::Hello;
@@ -87,6 +89,12 @@ impl Settings {
         self.configuration.to_map()
     }
 
+    /// The keys that were set on the command line.
+    pub(crate) fn given(&self) -> Vec<String> {
+        let given = |key: &String| self.configuration.source(key) == Some(&Source::CommandLine);
+        self.effective().into_keys().filter(given).collect()
+    }
+
     /// The user towards Hadoop.
     pub(crate) fn user(&self) -> &str {
         &self.user
@@ -108,6 +116,7 @@ impl Settings {
                 .unwrap_or_default(),
             user: self.user.clone(),
             attempt: 1,
+            given: self.given(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod created;
 mod deployer;
+mod per_job;
 mod resource_manager;
 mod resources;
 mod run;

@@ -36,7 +36,8 @@ pub(crate) async fn info(args: InfoArgs, console: &Rc<Console>) -> anyhow::Resul
             }
         };
         match request {
-            Some(Request::Execute(graph, mut connection)) => {
+            Some(Request::Execute(submitted, connection)) => {
+                let graph = submitted.graph;
                 let reason = "this run was for the plan only".to_owned();
                 connection
                     .answer(launcher_message::Kind::Refused(reason))

@@ -187,6 +187,7 @@ impl Deployer {
             executor_resources: for_executors.cloned().collect(),
             staging_directory: self.area.application_url(application),
             attached,
+            given: self.settings.given(),
         })
     }
 

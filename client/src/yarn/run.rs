@@ -9,9 +9,6 @@ use std::time::Duration;
 use anyhow::Context as _;
 use flott_config::options::EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT;
 use flott_hadoop::yarn::ApplicationId;
-use flott_model::{JobGraph, JobId};
-use flott_protocol::environment::Role;
-use flott_protocol::program::{JobStarted, launcher_message};
 use futures::FutureExt as _;
 
 use super::created::Phase;
@@ -20,7 +17,6 @@ use super::resource_manager::job_manager_address;
 use super::watch::Watch;
 use crate::console::Console;
 use crate::jobs::JobManager;
-use crate::program::{Connection, Ended, Program, Request};
 use crate::report::Report;
 use crate::settings::Settings;
 use crate::signals::{Interrupt, Signals};
@@ -93,103 +89,27 @@ pub(crate) async fn run(
     }
 }
 
-struct Run {
-    deployer: Deployer,
-    call: ProgramCall,
-    settings: Settings,
-    attached: bool,
-    console: Rc<Console>,
+pub(super) struct Run {
+    pub(super) deployer: Deployer,
+    pub(super) call: ProgramCall,
+    pub(super) settings: Settings,
+    pub(super) attached: bool,
+    pub(super) console: Rc<Console>,
 }
 
 impl Run {
-    /// `main()` runs here, each of its jobs in an application of its own.
-    async fn per_job(&self) -> anyhow::Result<()> {
-        let hello = self.settings.hello();
-        let ProgramCall { path, args } = &self.call;
-        let mut program = Program::start(path, args, Role::Submit, hello, &self.console)?;
-        self.console
-            .progress("Waiting for main() to build its job", "");
-        let mut report = Report::default();
-        while let Some(request) = program.next().await? {
-            if let Request::Execute(graph, mut connection) = request {
-                if let Err(error) = self.execute(*graph, &mut connection, &mut report).await {
-                    // Without an answer: what main() says to it would only repeat it.
-                    program.stop().await;
-                    return Err(error);
-                }
-                program.listen(connection);
-            }
-        }
-        let ended: Ended = program.ended().await?;
-        self.console.end_progress();
-        self.tidy().await;
-        report.conclude(Some(&ended))
-    }
-
-    /// One `execute()` of a program that runs here.
-    async fn execute(
-        &self,
-        graph: JobGraph,
-        connection: &mut Connection,
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
-        graph.validate()?;
-        let index = graph.execute_index;
-        let work = Work::Job(Box::new(graph));
-        let id = self
-            .deployer
-            .deploy(work, self.attached, &self.console)
-            .await?;
-        let job = JobId::derive(&id.to_string(), index).to_string();
-        let started = JobStarted {
-            job: job.clone(),
-            detached: !self.attached,
-        };
-        report.started(&started, &self.console);
-        let mut watch = Watch::job(&self.deployer.rm, &self.console, id, &job);
-        if self.attached {
-            connection
-                .answer(launcher_message::Kind::Started(started.clone()))
-                .await;
-        }
-        watch.until_running(report).await?;
-        self.note_phase(&watch, id);
-        if self.attached {
-            watch.until_end(report).await?;
-            self.deployer.created.set(id, Phase::Ended);
-            if let Some(ended) = watch.result(&job) {
-                connection
-                    .answer(launcher_message::Kind::Ended(ended))
-                    .await;
-            }
-        } else if watch.is_running() {
-            self.console.end_progress();
-            self.console
-                .note(&format!("The job is RUNNING. {}", self.how_to_follow(id)));
-            connection
-                .answer(launcher_message::Kind::Started(started))
-                .await;
-        } else {
-            let reason = "the job ended before it was RUNNING".to_owned();
-            connection
-                .answer(launcher_message::Kind::Refused(reason))
-                .await;
-        }
-        Ok(())
-    }
-
     /// `main()` runs beside its jobs in one application.
     async fn application(&self) -> anyhow::Result<()> {
-        let mut report = Report::default();
+        let report = Report::default();
         let id = self
             .deployer
             .deploy(Work::Main, self.attached, &self.console)
             .await?;
         let mut watch = Watch::application(&self.deployer.rm, &self.console, id);
-        watch.until_running(&mut report).await?;
+        watch.until_running(&report).await?;
         self.note_phase(&watch, id);
         if self.attached {
-            watch.until_end(&mut report).await?;
+            watch.until_end(&report).await?;
             self.deployer.created.set(id, Phase::Ended);
         } else if watch.is_running() {
             self.console.end_progress();
@@ -200,7 +120,7 @@ impl Run {
         report.conclude(None)
     }
 
-    fn note_phase(&self, watch: &Watch<'_>, id: ApplicationId) {
+    pub(super) fn note_phase(&self, watch: &Watch<'_>, id: ApplicationId) {
         let phase = if watch.is_running() {
             Phase::Running
         } else {
@@ -210,7 +130,7 @@ impl Run {
     }
 
     /// After the user has seen the result: old files are nobody's hurry.
-    async fn tidy(&self) {
+    pub(super) async fn tidy(&self) {
         if let Err(error) = self.deployer.tidy().await {
             self.console.note(&format!(
                 "warning: old files stay in the staging area: {error:#}"
@@ -250,7 +170,7 @@ impl Run {
         ExitCode::from(signal.exit_code())
     }
 
-    fn how_to_follow(&self, id: ApplicationId) -> String {
+    pub(super) fn how_to_follow(&self, id: ApplicationId) -> String {
         let url = self.deployer.rm.tracking_url(id);
         format!("Follow it at {url}, stop it with: yarn application -kill {id}")
     }

@@ -83,7 +83,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Until a job is RUNNING with all its subtasks, or it is clear that none will be.
-    pub(crate) async fn until_running(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(crate) async fn until_running(&mut self, report: &Report) -> anyhow::Result<()> {
         while !self.is_running() && !self.is_over() {
             if self.look(report).await? == Seen::ApplicationEnded {
                 break;
@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Until everything has ended.
-    pub(crate) async fn until_end(&mut self, report: &mut Report) -> anyhow::Result<()> {
+    pub(crate) async fn until_end(&mut self, report: &Report) -> anyhow::Result<()> {
         while !self.is_over() {
             if self.look(report).await? == Seen::ApplicationEnded {
                 break;
@@ -124,7 +124,7 @@ impl<'a> Watch<'a> {
         self.is_per_job && self.jobs.values().all(|job| job.ended.is_some())
     }
 
-    async fn look(&mut self, report: &mut Report) -> anyhow::Result<Seen> {
+    async fn look(&mut self, report: &Report) -> anyhow::Result<Seen> {
         if let Some(manager) = self.job_manager.clone() {
             match self.ask_job_manager(&manager, report).await {
                 // With all jobs ended only the ResourceManager knows when the application does.
@@ -138,7 +138,7 @@ impl<'a> Watch<'a> {
         self.ask_resource_manager(report).await
     }
 
-    async fn ask_resource_manager(&mut self, report: &mut Report) -> anyhow::Result<Seen> {
+    async fn ask_resource_manager(&mut self, report: &Report) -> anyhow::Result<Seen> {
         let application = match self.rm.report(self.id).await {
             Ok(application) => application,
             Err(error) => {
@@ -180,7 +180,7 @@ impl<'a> Watch<'a> {
     async fn ask_job_manager(
         &mut self,
         manager: &JobManager,
-        report: &mut Report,
+        report: &Report,
     ) -> anyhow::Result<()> {
         if !self.is_per_job {
             for id in manager.job_ids().await? {
@@ -214,7 +214,11 @@ impl<'a> Watch<'a> {
             let job = self.jobs.entry(id).or_default();
             job.is_running |= details.is_running();
             if let Some(ended) = ended {
-                report.ended(&ended, self.console);
+                // In an application main() may have cancelled it: the application's end tells what to think of that.
+                let is_open = !self.is_per_job && ended.status == JobStatus::Canceled.number();
+                if !is_open {
+                    report.ended(&ended, self.console);
+                }
                 job.ended = Some(ended);
             }
         }
@@ -240,7 +244,7 @@ impl<'a> Watch<'a> {
     }
 
     /// The application is gone: what its jobs did not tell themselves, its end tells.
-    fn conclude(&mut self, last: &ApplicationReport, report: &mut Report) {
+    fn conclude(&mut self, last: &ApplicationReport, report: &Report) {
         let status = status_of(last);
         for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.ended.is_none()) {
             let ended = JobEnded {
@@ -249,6 +253,7 @@ impl<'a> Watch<'a> {
                 failure: (status != JobStatus::Finished).then(|| failure_of(last)),
                 runtime_ms: elapsed_ms(last),
                 accumulators: Vec::new(),
+                as_wanted: false,
             };
             report.ended(&ended, self.console);
             job.is_running |= status == JobStatus::Finished;
@@ -262,6 +267,7 @@ impl<'a> Watch<'a> {
     }
 }
 
+/// How a job that has ended did that, as its JobManager tells.
 async fn ended(manager: &JobManager, id: &str, details: &JobDetails) -> anyhow::Result<JobEnded> {
     let status = JobStatus::ALL
         .iter()
@@ -284,10 +290,11 @@ async fn ended(manager: &JobManager, id: &str, details: &JobDetails) -> anyhow::
         failure,
         runtime_ms,
         accumulators,
+        as_wanted: false,
     })
 }
 
-fn status_of(application: &ApplicationReport) -> JobStatus {
+pub(super) fn status_of(application: &ApplicationReport) -> JobStatus {
     match application.final_status.as_str() {
         "SUCCEEDED" => JobStatus::Finished,
         "KILLED" => JobStatus::Canceled,

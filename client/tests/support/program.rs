@@ -111,7 +111,7 @@ async fn embedded(stream: &mut UnixStream, failure: Option<&str>) -> i32 {
         status: status.number(),
         failure: failure.map(|text| Failure::new(FailureClass::UserCode, text)),
         runtime_ms: 12,
-        accumulators: Vec::new(),
+        ..JobEnded::default()
     };
     say(stream, program_message::Kind::Ended(ended)).await;
     i32::from(failure.is_some())

@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use flott_config::options;
 use flott_coordination::job::JobCore;
+use flott_metrics::accumulators::MergedAccumulator;
 use flott_model::{GraphError, JobGraph, JobId};
 use flott_protocol::message::{Inspection, JobBundle};
+use flott_protocol::program::Collected;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::collected::{self, CollectedRecords};
 use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
 use crate::inspect::{self, Remembered, Sampling, WorkerInspection};
@@ -54,6 +57,7 @@ struct JobEntry {
     fingerprint: u64,
     metrics: Arc<Remembered>,
     stacks: Arc<Remembered>,
+    collected: Arc<CollectedRecords>,
 }
 
 /// A job that was not accepted.
@@ -124,6 +128,7 @@ impl DispatcherHandle {
         let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));
         let view = JobView::new(id, Arc::clone(&graph), Arc::clone(&bundle));
         let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
+        let collected = Arc::<CollectedRecords>::default();
         match self.jobs_map().entry(id) {
             Entry::Occupied(known) if known.get().fingerprint == fingerprint => return Ok(id),
             Entry::Occupied(_) => {
@@ -139,6 +144,7 @@ impl DispatcherHandle {
                     fingerprint,
                     metrics: Arc::default(),
                     stacks: Arc::default(),
+                    collected: Arc::clone(&collected),
                 });
             }
         }
@@ -159,6 +165,7 @@ impl DispatcherHandle {
                 bundle,
             },
             resource_manager: self.shared.resource_manager.clone(),
+            collected,
         };
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
@@ -180,6 +187,28 @@ impl DispatcherHandle {
         // A closed inbox is that of a job that has ended.
         let _ = inbox.send(JobInput::Cancel).await;
         true
+    }
+
+    /// Records that a job collects for its program, from that frame on; those before it were taken. Waits until there are
+    /// some, until none will come, or for as long as `patience`. `None`: there is no such job.
+    pub async fn collected(&self, job: JobId, from: u64, patience: Duration) -> Option<Collected> {
+        let (records, inbox, snapshot) = self.of(job, |entry| {
+            let snapshot = entry.snapshot.clone();
+            (Arc::clone(&entry.collected), entry.inbox.clone(), snapshot)
+        })?;
+        if records.take_before(from) {
+            // A job that has ended does not wait for that.
+            let _ = inbox.send(JobInput::CollectedTaken).await;
+        }
+        Some(records.from(from, snapshot, patience).await)
+    }
+
+    /// What the subtasks of a job have added up so far: those that have ended have told it, those that run are asked.
+    pub async fn accumulators(&self, job: JobId) -> Vec<MergedAccumulator> {
+        let workers = self.task_metrics(job).await;
+        self.job(job)
+            .map(|snapshot| collected::accumulators_so_far(&snapshot, &workers))
+            .unwrap_or_default()
     }
 
     /// What the tasks of a job are doing, asked of its workers; an answer serves all readers for as long as

@@ -1,6 +1,7 @@
 //! The shell of one job: a task that takes events, lets the core decide, and does what it says.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use flott_coordination::Timestamp;
@@ -14,6 +15,7 @@ use flott_protocol::message::{
 };
 use tokio::sync::mpsc;
 
+use crate::collected::CollectedRecords;
 use crate::connections::ConnectionId;
 use crate::coordination::{Coordination, Relay};
 use crate::deployment::{PartitionAddresses, committable, descriptor, output};
@@ -44,6 +46,8 @@ pub(crate) enum JobInput {
         worker: WorkerId,
     },
     Cancel,
+    /// The program has taken collected records.
+    CollectedTaken,
     /// Somebody wants to know what the tasks are doing.
     Inspect(Question),
     /// The JobManager ends: leave the job as it is.
@@ -94,6 +98,8 @@ pub(crate) struct JobMaster {
     pub(crate) view: JobView,
     pub(crate) launch: WorkerLaunch,
     pub(crate) resource_manager: mpsc::Sender<ResourceInput>,
+    /// What the job collects for its program.
+    pub(crate) collected: Arc<CollectedRecords>,
 }
 
 /// Runs a job to its end, or until it is suspended.
@@ -262,6 +268,11 @@ impl Shell {
                     workers.filter_map(|worker| worker.commands.as_ref()),
                 );
             }
+            JobInput::CollectedTaken => {
+                if let Some((worker, taken)) = self.master.collected.taken() {
+                    self.tell(&worker, worker_command::Kind::CollectedTaken(taken));
+                }
+            }
             JobInput::Cancel => self.pending.push_back(JobEvent::CancelRequested),
             JobInput::Suspend => self.suspended = true,
         }
@@ -313,6 +324,7 @@ impl Shell {
                     .push_back(JobEvent::Committed { round, failure });
             }
             worker_message::Kind::Coordinate(message) => self.coordinate(&worker, message),
+            worker_message::Kind::Collected(frame) => self.master.collected.arrived(&worker, frame),
             worker_message::Kind::Unfit(failure) => self.lose(worker, failure),
             worker_message::Kind::Inspected(part) => self.inspections.answered(worker, part),
         }

@@ -3,6 +3,7 @@
 //!
 //! No decisions here: shells turn what happens into events and do what the cores say.
 
+mod collected;
 mod connections;
 mod coordination;
 mod deployment;

@@ -1,19 +1,22 @@
 //! Runs a user's program as driver: its `main()` in a child process, each `execute()` of it
 //! submitted here. The program never outlives its launcher.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use flott_model::{Failure, FailureClass, JobGraph, JobId, JobStatus};
 use flott_protocol::environment::{ROLE, Role, SOCKET};
 use flott_protocol::message::JobBundle;
 use flott_protocol::process::{describe_exit, tail};
-use flott_protocol::program::{self, ExecuteHandler, Hello, JobEnded, JobStarted};
+use flott_protocol::program::{
+    self, Answer, Ask, ExecuteHandler, Hello, JobEnded, JobStarted, What,
+};
 use tokio::net::UnixListener;
 use tokio::process::Command;
 
@@ -22,6 +25,8 @@ use crate::{DispatcherHandle, JobSnapshot};
 const SOCKET_FILE: &str = "socket";
 const OUTPUT_FILE: &str = "driver.out";
 const ERROR_FILE: &str = "driver.err";
+/// How long a question for collected records waits for some.
+const COLLECTED_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What to run, and where.
 #[derive(Debug, Clone)]
@@ -53,8 +58,10 @@ pub struct ProgramLauncher;
 pub struct ProgramEnd {
     /// Its jobs, in the order of their submission; all have ended.
     pub jobs: Vec<JobSnapshot>,
-    /// Why the program failed, other than by a failure of its last job.
+    /// Why the program failed, other than by a failure of one of its jobs.
     pub failure: Option<Failure>,
+    /// Those it cancelled itself: that they are CANCELED is no failure.
+    pub unwanted: BTreeSet<JobId>,
 }
 
 impl ProgramLauncher {
@@ -70,6 +77,7 @@ impl ProgramLauncher {
             dispatcher: dispatcher.clone(),
             bundle: settings.bundle.clone(),
             jobs: Mutex::default(),
+            unwanted: Mutex::default(),
             refused: Mutex::default(),
         });
         let handler: Arc<dyn ExecuteHandler> = Arc::<SubmittedJobs>::clone(&jobs);
@@ -90,9 +98,10 @@ impl ProgramLauncher {
         tracing::info!(how = describe_exit(status), "the program ended");
         let submitted = jobs.submitted();
         // Before anything is cancelled because the program has gone.
-        let told = submitted.last().and_then(|job| dispatcher.job(*job));
-        let told =
-            told.is_some_and(|job| job.status.is_terminal() && job.status != JobStatus::Finished);
+        let unwanted = lock(&jobs.unwanted).clone();
+        let wanted = submitted.iter().filter(|job| !unwanted.contains(job));
+        let mut known = wanted.filter_map(|job| dispatcher.job(*job));
+        let told = known.any(|job| job.status.is_terminal() && job.status != JobStatus::Finished);
         let mut ended = Vec::new();
         for job in submitted {
             if !status.success() {
@@ -111,6 +120,7 @@ impl ProgramLauncher {
         Ok(ProgramEnd {
             jobs: ended,
             failure,
+            unwanted,
         })
     }
 }
@@ -189,8 +199,9 @@ impl Drop for PrivateDirectory {
 struct SubmittedJobs {
     dispatcher: DispatcherHandle,
     bundle: JobBundle,
-    // Both are held for a moment only, never across an await.
+    // All are held for a moment only, never across an await.
     jobs: Mutex<Vec<JobId>>,
+    unwanted: Mutex<BTreeSet<JobId>>,
     refused: Mutex<Option<String>>,
 }
 
@@ -233,17 +244,45 @@ impl ExecuteHandler for SubmittedJobs {
             Some(job) => self.dispatcher.wait(job).await,
             None => None,
         };
-        let snapshot = snapshot.expect("the job was just submitted, and jobs are never forgotten");
-        JobEnded {
-            job: started.job.clone(),
-            status: snapshot.status.number(),
-            failure: snapshot.root_cause().cloned(),
-            runtime_ms: snapshot.duration_ms(),
-            accumulators: snapshot
-                .accumulators()
-                .into_iter()
-                .map(Into::into)
-                .collect(),
+        snapshot
+            .expect("the job was just submitted, and jobs are never forgotten")
+            .to_ended()
+    }
+
+    async fn ask(&self, ask: Ask) -> Answer {
+        let job = ask.job.parse::<JobId>().ok();
+        match job.filter(|job| lock(&self.jobs).contains(job)) {
+            Some(job) => self.answer(job, ask).await,
+            None => Answer::failed(ask.id, format!("{} is no job of this program", ask.job)),
         }
+    }
+}
+
+impl SubmittedJobs {
+    async fn answer(&self, job: JobId, ask: Ask) -> Answer {
+        let mut answer = Answer {
+            id: ask.id,
+            ..Answer::default()
+        };
+        match What::try_from(ask.what) {
+            Ok(What::Status) => {
+                let status = self.dispatcher.job(job).map(|job| job.status.number());
+                answer.status = status.unwrap_or_default();
+            }
+            Ok(What::Cancel) => {
+                lock(&self.unwanted).insert(job);
+                self.dispatcher.cancel(job).await;
+            }
+            Ok(What::Accumulators) => {
+                let all = self.dispatcher.accumulators(job).await;
+                answer.accumulators = all.into_iter().map(Into::into).collect();
+            }
+            Ok(What::Collected) => {
+                let found = self.dispatcher.collected(job, ask.from, COLLECTED_PATIENCE);
+                answer.collected = found.await;
+            }
+            Err(_) => answer.failure = "this version does not know the question".to_owned(),
+        }
+        answer
     }
 }

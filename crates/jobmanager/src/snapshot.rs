@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use flott_metrics::accumulators::{AccumulatorSnapshot, MergedAccumulator, merge_all};
 use flott_model::{ExecutionState, Failure, JobGraph, JobId, JobStatus};
 use flott_protocol::message::{JobBundle, MemoryUse, TaskMetrics};
+use flott_protocol::program::JobEnded;
 
 /// Milliseconds since the epoch.
 pub type UnixMillis = u64;
@@ -145,6 +146,18 @@ impl JobSnapshot {
     pub fn accumulators(&self) -> Vec<MergedAccumulator> {
         let subtasks = self.vertices.iter().flat_map(|vertex| &vertex.subtasks);
         merge_all(subtasks.flat_map(|subtask| subtask.accumulators.iter().cloned()))
+    }
+
+    /// What its program is told about its end.
+    pub fn to_ended(&self) -> JobEnded {
+        JobEnded {
+            job: self.id.to_string(),
+            status: self.status.number(),
+            failure: self.root_cause().cloned(),
+            runtime_ms: self.duration_ms(),
+            accumulators: self.accumulators().into_iter().map(Into::into).collect(),
+            as_wanted: false,
+        }
     }
 
     /// How many subtasks are in each state.

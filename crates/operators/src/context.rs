@@ -13,6 +13,7 @@ use flott_network::Waker;
 use crate::TaskClock;
 use crate::blame::Site;
 use crate::flow::Flow;
+use crate::results::ResultPort;
 use crate::source::Coordination;
 
 /// Given to every factory when a subtask is built.
@@ -50,6 +51,8 @@ pub struct SubtaskContext {
     pub metrics: MetricGroup,
     /// To the enumerator of the source.
     pub coordination: Coordination,
+    /// To the program, which collects records.
+    pub results: ResultPort,
     /// What the job's subtasks add up.
     pub accumulators: Accumulators,
     /// What the operator emits, counted.
@@ -105,6 +108,7 @@ impl SubtaskContext {
             counters: Arc::default(),
             metrics: MetricRegistry::new().operator(operator),
             coordination: Coordination::default(),
+            results: ResultPort::default(),
             accumulators: Accumulators::default(),
             flow: Arc::default(),
             latency_interval: None,
@@ -184,8 +188,6 @@ pub struct TaskCounters {
     pub bytes_in: AtomicU64,
     /// numBytesOut over the network.
     pub bytes_out: AtomicU64,
-    /// numLateRecordsDropped: records that came too late for their windows.
-    pub late_records_dropped: AtomicU64,
     /// Batches from tasks of the same process.
     pub buffers_in_local: AtomicU64,
     /// Frames from other processes.
@@ -222,7 +224,6 @@ impl TaskCounters {
             records_out: AtomicU64::new(0),
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
-            late_records_dropped: AtomicU64::new(0),
             buffers_in_local: AtomicU64::new(0),
             buffers_in_remote: AtomicU64::new(0),
             buffers_out: AtomicU64::new(0),

@@ -57,6 +57,9 @@ pub struct ApplicationSpec {
     /// A client waits for the result: keep it until it was fetched, for a few seconds at most.
     #[prost(bool, tag = "9")]
     pub attached: bool,
+    /// Application: keys of the configuration that the user gave on the command line.
+    #[prost(string, repeated, tag = "10")]
+    pub given: Vec<String>,
 }
 
 /// A file in the staging area, as YARN localizes it.

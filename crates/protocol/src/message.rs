@@ -19,8 +19,7 @@ pub use task::{
     TaskMetrics, TaskReport,
 };
 pub use worker::{
-    CancelTasks, CommitOutputs, CommitResult, Coordinate, DeployTasks, RegisterWorker,
-    RunCoordinator, StopWorkerProcess,
-    WorkerCommand, WorkerMessage, WorkerRegistered, WorkerReport, WorkerSpec, worker_command,
-    worker_message,
+    CancelTasks, CollectedFrame, CollectedTaken, CommitOutputs, CommitResult, Coordinate,
+    DeployTasks, RegisterWorker, RunCoordinator, StopWorkerProcess, WorkerCommand, WorkerMessage,
+    WorkerRegistered, WorkerReport, WorkerSpec, worker_command, worker_message,
 };

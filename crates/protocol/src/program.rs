@@ -30,13 +30,18 @@ pub struct Hello {
     /// Application attempt, from 1. `on_submit` runs in the first only.
     #[prost(uint32, tag = "4")]
     pub attempt: u32,
+    /// Keys of the configuration that the user gave on the command line: what the program sets ranks below them, and
+    /// above the rest.
+    #[prost(string, repeated, tag = "5")]
+    pub given: Vec<String>,
 }
 
-/// What a program says.
+/// What a program says. After each Execute or Collect it waits for Started or Refused; everything else may go on side by
+/// side.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ProgramMessage {
     /// The message.
-    #[prost(oneof = "program_message::Kind", tags = "1, 2, 3")]
+    #[prost(oneof = "program_message::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<program_message::Kind>,
 }
 
@@ -54,14 +59,20 @@ pub mod program_message {
         /// Embedded under a launcher: it ended.
         #[prost(message, tag = "3")]
         Ended(super::JobEnded),
+        /// As Execute, of a job whose records the program reads: it is attached to it, however it was started.
+        #[prost(message, tag = "4")]
+        Collect(flott_model::JobGraph),
+        /// Something about a job that was started; there is an Answer to each.
+        #[prost(message, tag = "5")]
+        Ask(super::Ask),
     }
 }
 
-/// What a launcher answers to Execute.
+/// What a launcher answers to a program.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct LauncherMessage {
     /// The message.
-    #[prost(oneof = "launcher_message::Kind", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "launcher_message::Kind", tags = "1, 2, 3, 4, 5")]
     pub kind: Option<launcher_message::Kind>,
 }
 
@@ -73,16 +84,109 @@ pub mod launcher_message {
         /// First, without being asked.
         #[prost(message, tag = "1")]
         Hello(super::Hello),
-        /// The job was accepted; attached programs wait for Ended.
+        /// The job was accepted; unless it is detached Ended follows some time.
         #[prost(message, tag = "2")]
         Started(super::JobStarted),
-        /// The job ended.
+        /// A job ended.
         #[prost(message, tag = "3")]
         Ended(super::JobEnded),
         /// The job was not accepted, and why.
         #[prost(string, tag = "4")]
         Refused(String),
+        /// To Ask.
+        #[prost(message, tag = "5")]
+        Answer(super::Answer),
     }
+}
+
+/// A question about a job, or a wish.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Ask {
+    /// Tells the answers of a connection apart.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Job id.
+    #[prost(string, tag = "2")]
+    pub job: String,
+    /// What is asked.
+    #[prost(enumeration = "What", tag = "3")]
+    pub what: i32,
+    /// Collected: the first frame that is wanted; those before it were taken.
+    #[prost(uint64, tag = "4")]
+    pub from: u64,
+}
+
+/// Kinds of [`Ask`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
+#[repr(i32)]
+pub enum What {
+    /// Its status.
+    Status = 0,
+    /// That it is cancelled.
+    Cancel = 1,
+    /// Its accumulators, as they are now.
+    Accumulators = 2,
+    /// Records that it collected. The answer comes when there are some, when none will come, or after some seconds.
+    Collected = 3,
+}
+
+/// The answer to [`Ask`].
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Answer {
+    /// Of the question.
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Why there is no answer; empty if there is one.
+    #[prost(string, tag = "2")]
+    pub failure: String,
+    /// Number of the [`flott_model::JobStatus`].
+    #[prost(uint32, tag = "3")]
+    pub status: u32,
+    /// Accumulators.
+    #[prost(message, repeated, tag = "4")]
+    pub accumulators: Vec<JobAccumulator>,
+    /// Collected records.
+    #[prost(message, optional, tag = "5")]
+    pub collected: Option<Collected>,
+}
+
+impl Answer {
+    /// The answer that there is none.
+    pub fn failed(id: u64, why: impl Into<String>) -> Self {
+        Self {
+            id,
+            failure: why.into(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Frames of collected records, in order; the first is the one that was asked for.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Collected {
+    /// The frames.
+    #[prost(message, repeated, tag = "1")]
+    pub frames: Vec<Frame>,
+    /// The job has ended: no frame will come that is not here.
+    #[prost(bool, tag = "2")]
+    pub over: bool,
+    /// Why the records cannot be had any more; empty if they can.
+    #[prost(string, tag = "3")]
+    pub failure: String,
+}
+
+/// Records, encoded one after the other.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Frame {
+    /// How many.
+    #[prost(uint32, tag = "1")]
+    pub rows: u32,
+    /// The records.
+    #[prost(bytes = "vec", tag = "2")]
+    pub bytes: Vec<u8>,
+    /// None follows.
+    #[prost(bool, tag = "3")]
+    pub last: bool,
 }
 
 /// A job was accepted.
@@ -114,6 +218,9 @@ pub struct JobEnded {
     /// What its subtasks accumulated.
     #[prost(message, repeated, tag = "20")]
     pub accumulators: Vec<JobAccumulator>,
+    /// CANCELED because the program itself wanted that: no failure.
+    #[prost(bool, tag = "21")]
+    pub as_wanted: bool,
 }
 
 /// An accumulator of a job, as far as it can be merged without the program's code.
@@ -160,18 +267,26 @@ impl From<JobAccumulator> for MergedAccumulator {
     }
 }
 
-/// Writes one message: u32 big-endian length, then its bytes.
+/// A message as it travels: u32 big-endian length, then its bytes.
+pub fn encode_message<M: Message>(message: &M) -> io::Result<Vec<u8>> {
+    let length = u32::try_from(message.encoded_len())
+        .ok()
+        .filter(|length| *length as usize <= MAX_MESSAGE_BYTES)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "message is too large"))?;
+    let mut bytes = Vec::with_capacity(4 + length as usize);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    message
+        .encode(&mut bytes)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    Ok(bytes)
+}
+
+/// Writes one message.
 pub async fn write_message<M: Message>(
     writer: &mut (impl AsyncWrite + Unpin),
     message: &M,
 ) -> io::Result<()> {
-    let body = message.encode_to_vec();
-    let length = u32::try_from(body.len())
-        .ok()
-        .filter(|length| *length as usize <= MAX_MESSAGE_BYTES)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "message is too large"))?;
-    writer.write_all(&length.to_be_bytes()).await?;
-    writer.write_all(&body).await?;
+    writer.write_all(&encode_message(message)?).await?;
     writer.flush().await
 }
 
@@ -185,6 +300,27 @@ pub async fn read_message<M: Message + Default>(
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error),
     }
+    let mut body = vec![0; body_length(length)?];
+    reader.read_exact(&mut body).await?;
+    decode_body(&body).map(Some)
+}
+
+/// As [`read_message`], on a thread that may wait.
+pub fn read_message_blocking<M: Message + Default>(
+    reader: &mut impl io::Read,
+) -> io::Result<Option<M>> {
+    let mut length = [0; 4];
+    match reader.read_exact(&mut length) {
+        Ok(()) => (),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let mut body = vec![0; body_length(length)?];
+    reader.read_exact(&mut body)?;
+    decode_body(&body).map(Some)
+}
+
+fn body_length(length: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_be_bytes(length) as usize;
     if length > MAX_MESSAGE_BYTES {
         return Err(io::Error::new(
@@ -192,9 +328,9 @@ pub async fn read_message<M: Message + Default>(
             "message is too large",
         ));
     }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).await?;
-    M::decode(body.as_slice())
-        .map(Some)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    Ok(length)
+}
+
+fn decode_body<M: Message + Default>(body: &[u8]) -> io::Result<M> {
+    M::decode(body).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

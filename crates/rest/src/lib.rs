@@ -3,6 +3,7 @@
 mod accumulators;
 mod backpressure;
 mod cluster;
+mod collected;
 mod error;
 mod exceptions;
 mod execution_result;

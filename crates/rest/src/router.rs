@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::error::RestError;
-use crate::{cluster, exceptions, execution_result, job, plan};
+use crate::{cluster, collected, exceptions, execution_result, job, plan};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -42,7 +42,11 @@ impl RestState {
         self.fetched.subscribe()
     }
 
-    fn job(&self, id: &str) -> Result<JobSnapshot, RestError> {
+    pub(crate) fn dispatcher(&self) -> &DispatcherHandle {
+        &self.dispatcher
+    }
+
+    pub(crate) fn job(&self, id: &str) -> Result<JobSnapshot, RestError> {
         let id: JobId = id.parse().map_err(|_| RestError::bad_job_id(id))?;
         self.dispatcher
             .job(id)
@@ -69,6 +73,7 @@ pub fn router(state: RestState) -> Router {
         .route("/jobs/{id}/exceptions", get(job_exceptions))
         .route("/jobs/{id}/execution-result", get(result))
         .route("/jobs/{id}/vertices/{vertex}", get(vertex))
+        .route("/jobs/{id}/collected", get(collected::collected))
         .route("/jobs/{id}/yarn-cancel", get(cancel))
         // Clients of a version that sends signs of life must not fail by it.
         .route("/jobs/{id}/clientHeartbeat", patch(async || accepted()))

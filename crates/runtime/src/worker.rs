@@ -1,6 +1,7 @@
 //! The worker: obeys its JobMaster, runs the tasks of one job in one container.
 
 mod channels;
+mod collected;
 mod commit;
 mod coordination;
 mod inspect;
@@ -26,6 +27,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::plan::Plan;
 use crate::scheduler::Scheduler;
+use collected::Collects;
 use coordination::{Exchange, Route};
 use tasks::{Ended, Tasks};
 
@@ -90,6 +92,7 @@ impl Worker {
         let (ended_tx, mut ended_rx) = mpsc::unbounded_channel();
         let exchange = Exchange::new(&spec);
         let ports = exchange.ports();
+        let (collects, mut collected) = Collects::new();
         let tasks = Tasks::new(
             spec,
             Arc::clone(&plan),
@@ -97,7 +100,7 @@ impl Worker {
             scheduler,
             files,
             ended_tx,
-            ports,
+            (ports, collects),
         );
         let mut session = Session {
             tasks,
@@ -112,6 +115,9 @@ impl Worker {
             alive = tokio::select! {
                 // Ends before commands: a task that ended is not cancelled.
                 biased;
+                Some(frame) = collected.recv() => {
+                    session.say(worker_message::Kind::Collected(frame)).await
+                }
                 Some(ended) = ended_rx.recv() => session.task_ended(ended).await,
                 command = commands.recv() => match command.and_then(|command| command.kind) {
                     Some(worker_command::Kind::Stop(stop)) => {
@@ -223,6 +229,10 @@ impl Session {
             worker_command::Kind::Cancel(cancel) => {
                 let reports = self.tasks.cancel(&cancel.attempts);
                 self.say_all(reports).await
+            }
+            worker_command::Kind::CollectedTaken(message) => {
+                self.tasks.taken(message);
+                Ok(())
             }
             worker_command::Kind::Inspect(request) => {
                 inspect::spawn(request, self.tasks.observed(), self.messages.clone());

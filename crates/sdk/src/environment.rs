@@ -2,16 +2,20 @@
 
 use std::cell::{Ref, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
 
-use flott_config::{Configuration, options};
+use flott_config::{Configuration, RuntimeExecutionMode, options};
 use flott_model::OnceValue;
 use flott_protocol::environment::Role;
 use flott_record::{Record, codec};
 use flott_runtime::plan::{NodeFactory, TeeFactory};
 
+use crate::client::JobClient;
 use crate::error::Error;
-use crate::execute::{JobExecutionResult, Launch, run_job};
+use crate::execute::{Executed, Job, JobExecutionResult, Keeper, Launch, Request, start_job};
 use crate::graph::{Chaining, OperatorInfo, Prepared, StreamGraph, StreamNode};
 
 type SubmissionCheck = Box<dyn FnOnce() -> Result<(), Box<dyn std::error::Error>>>;
@@ -20,6 +24,13 @@ type SubmissionCheck = Box<dyn FnOnce() -> Result<(), Box<dyn std::error::Error>
 #[derive(Clone)]
 pub struct StreamExecutionEnvironment(Rc<RefCell<Inner>>);
 
+impl fmt::Debug for StreamExecutionEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StreamExecutionEnvironment")
+            .finish_non_exhaustive()
+    }
+}
+
 struct Inner {
     launch: Launch,
     graph: StreamGraph,
@@ -27,7 +38,10 @@ struct Inner {
     on_submit: Vec<SubmissionCheck>,
     execute_index: u32,
     parallelism: u32,
-    max_parallelism: Option<u32>,
+    /// How the executes so far went.
+    executed: Vec<Executed>,
+    // Last: it waits for what runs.
+    keeper: Arc<Keeper>,
 }
 
 impl StreamExecutionEnvironment {
@@ -36,9 +50,6 @@ impl StreamExecutionEnvironment {
     pub fn get() -> Result<Self, Error> {
         let launch = Launch::detect()?;
         let parallelism = launch.configuration().get(&options::PARALLELISM_DEFAULT);
-        let max = launch
-            .configuration()
-            .get(&options::PIPELINE_MAX_PARALLELISM);
         Ok(Self(Rc::new(RefCell::new(Inner {
             launch,
             graph: StreamGraph::default(),
@@ -46,7 +57,8 @@ impl StreamExecutionEnvironment {
             on_submit: Vec::new(),
             execute_index: 0,
             parallelism,
-            max_parallelism: u32::try_from(max).ok().filter(|max| *max > 0),
+            executed: Vec::new(),
+            keeper: Arc::default(),
         }))))
     }
 
@@ -78,6 +90,132 @@ impl StreamExecutionEnvironment {
         assert!(parallelism > 0, "the parallelism of a job is at least 1");
         self.0.borrow_mut().parallelism = parallelism;
         self
+    }
+
+    /// Sets a key of the configuration for the jobs of this program, and of `parallelism.default` for what is built from here
+    /// on. It counts for more than the configuration file, and for less than what the user gives on the command line (`-D`,
+    /// `-p`). Fails if the value cannot be read; unknown keys warn.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.configure("restart-strategy.type", "none")?;
+    /// let error = env.configure("execution.buffer-timeout.interval", "soon").unwrap_err();
+    /// assert!(error.to_string().contains("soon"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn configure(&self, key: &str, value: &str) -> Result<&Self, Error> {
+        let mut inner = self.0.borrow_mut();
+        let option = &options::PARALLELISM_DEFAULT;
+        let before = inner.launch.configuration().get(option);
+        inner.launch.configure(key, value)?;
+        let after = inner.launch.configuration().get(option);
+        if after != before {
+            inner.parallelism = after;
+        }
+        drop(inner);
+        Ok(self)
+    }
+
+    /// Sets a key to a value that can be read.
+    fn default_to(&self, key: &str, value: &str) -> &Self {
+        let set = self.configure(key, value);
+        set.expect("a value of the option's own type can be read");
+        self
+    }
+
+    /// STREAMING, BATCH, or whatever suits the sources (`execution.runtime-mode`, which the command line may set otherwise).
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// use flott::RuntimeExecutionMode;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.set_runtime_mode(RuntimeExecutionMode::Batch);
+    /// let sums = env.from_sequence(1, 4).key_by(|n| n % 2).sum(|n| n);
+    /// let mut sums = sums.execute_and_collect("sums")?.collect::<Result<Vec<_>, _>>()?;
+    /// sums.sort();
+    /// // One result per key, not one per update.
+    /// assert_eq!(sums, [4, 6]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_runtime_mode(&self, mode: RuntimeExecutionMode) -> &Self {
+        let text = match mode {
+            RuntimeExecutionMode::Streaming => "STREAMING",
+            RuntimeExecutionMode::Batch => "BATCH",
+            RuntimeExecutionMode::Automatic => "AUTOMATIC",
+        };
+        self.default_to(options::EXECUTION_RUNTIME_MODE.key(), text)
+    }
+
+    /// Runs every operator in a task of its own (`pipeline.operator-chaining.enabled`, which the command line may set
+    /// otherwise); stateless ones that are fused stay together.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.disable_operator_chaining();
+    /// env.from_sequence(1, 3).map(|n| n * n).print();
+    /// env.execute("unchained")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn disable_operator_chaining(&self) -> &Self {
+        let key = options::PIPELINE_OPERATOR_CHAINING_ENABLED.key();
+        self.default_to(key, "false")
+    }
+
+    /// Sets the number of key groups of operators that set none, which is the most subtasks they can ever have
+    /// (`pipeline.max-parallelism`, which the command line may set otherwise). Default: derived from their parallelism.
+    ///
+    /// # Panics
+    /// If it is 0 or more than 32768.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.set_max_parallelism(720);
+    /// env.from_sequence(1, 3).key_by(|n| n % 2).sum(|n| n).print();
+    /// env.execute("720 key groups")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_max_parallelism(&self, max_parallelism: u32) -> &Self {
+        assert!(
+            (1..=32_768).contains(&max_parallelism),
+            "the maximum parallelism of a job is 1 to 32768"
+        );
+        let key = options::PIPELINE_MAX_PARALLELISM.key();
+        self.default_to(key, &max_parallelism.to_string())
+    }
+
+    /// The longest time that records wait in a buffer that is not full; `None`: until it is full
+    /// (`execution.buffer-timeout.interval`, which the command line may set otherwise). Rounded down to milliseconds.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.set_buffer_timeout(Some(Duration::from_millis(5)));
+    /// env.from_sequence(1, 3).rebalance().print();
+    /// env.execute("soon")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set_buffer_timeout(&self, timeout: Option<Duration>) -> &Self {
+        let enabled = options::EXECUTION_BUFFER_TIMEOUT_ENABLED.key();
+        let Some(timeout) = timeout else {
+            return self.default_to(enabled, "false");
+        };
+        let interval = options::EXECUTION_BUFFER_TIMEOUT.key();
+        self.default_to(enabled, "true")
+            .default_to(interval, &format!("{} ms", timeout.as_millis()))
     }
 
     /// Evaluates `value` at submission only, and gives that same value in every worker: for
@@ -133,21 +271,59 @@ impl StreamExecutionEnvironment {
     /// Runs what was built since the last `execute()` and waits for its end (a detached program
     /// goes on at once). On a worker this does not return. May be called inside a tokio runtime.
     pub fn execute(&self, job_name: &str) -> Result<JobExecutionResult, Error> {
+        self.submit(job_name, false)?.wait()
+    }
+
+    /// As [`StreamExecutionEnvironment::execute`], but returns as soon as the job is accepted; jobs run side by side then.
+    /// At its end the program waits for the jobs that have not ended; see [`JobClient`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).print();
+    /// let job = env.execute_async("numbers")?;
+    /// println!("{} was accepted", job.job_id());
+    /// job.result()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn execute_async(&self, job_name: &str) -> Result<JobClient, Error> {
+        self.submit_client(job_name, false)
+    }
+
+    pub(crate) fn submit_client(&self, name: &str, collects: bool) -> Result<JobClient, Error> {
+        let job = self.submit(name, collects)?;
+        Ok(JobClient::new(job, Arc::clone(&self.inner().keeper)))
+    }
+
+    fn submit(&self, name: &str, collects: bool) -> Result<Arc<Job>, Error> {
         // A check may ask the environment, so nothing of it is borrowed meanwhile.
         let checks = std::mem::take(&mut self.0.borrow_mut().on_submit);
-        let checked = self.inner().launch.is_first_submission();
-        for check in checks.into_iter().filter(|_| checked) {
-            check().map_err(|error| Error::Submission(error.to_string()))?;
-        }
+        let is_first = self.inner().launch.is_first_submission();
+        let mut checks = checks.into_iter().filter(|_| is_first);
+        let checked = checks.try_for_each(|check| check());
         let mut inner = self.0.borrow_mut();
+        let inner = &mut *inner;
         let graph = std::mem::take(&mut inner.graph);
-        // A worker of a later job runs what is before that job, too: it needs these values as well.
-        let once = inner.once.clone();
-        let index = inner.execute_index;
+        let request = Request {
+            name,
+            index: inner.execute_index,
+            // A worker of a later job runs what is before that job, too: it needs these values as well.
+            once: inner.once.clone(),
+            collects,
+            executed: &inner.executed,
+        };
         inner.execute_index += 1;
-        let max_parallelism = inner.max_parallelism;
-        let launch = &mut inner.launch;
-        run_job(launch, graph, job_name, index, once, max_parallelism)
+        let submitted = match checked {
+            Ok(()) => start_job(&inner.launch, graph, request),
+            Err(error) => Err(Error::Submission(error.to_string())),
+        };
+        inner.executed.push(Executed::of(&submitted));
+        if let Ok(job) = &submitted {
+            inner.keeper.add(job);
+        }
+        submitted
     }
 
     fn inner(&self) -> Ref<'_, Inner> {

@@ -32,6 +32,12 @@ pub enum Error {
         /// Why, if by a failure.
         failure: Option<Box<Failure>>,
     },
+    /// The records that a job collects cannot be had (any more), or not be read.
+    #[error("the records of the job cannot be collected: {0}")]
+    Collect(String),
+    /// Whoever looks after the job does not answer a question about it.
+    #[error("there is no answer about the job: {0}")]
+    Unanswered(String),
     /// An accumulator of the job cannot be read.
     #[error(transparent)]
     Accumulator(#[from] AccumulatorError),
@@ -55,7 +61,7 @@ impl Error {
             | Self::Refused(_)
             | Self::Accumulator(_)
             | Self::Ended { .. } => true,
-            Self::Role(_) | Self::Io { .. } => false,
+            Self::Role(_) | Self::Io { .. } | Self::Collect(_) | Self::Unanswered(_) => false,
         }
     }
 }

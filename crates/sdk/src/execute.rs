@@ -2,7 +2,10 @@
 
 mod embedded;
 mod engine;
+mod job;
 mod launch;
+mod line;
+mod record;
 mod submit;
 mod worker;
 
@@ -13,14 +16,18 @@ use std::time::Duration;
 use flott_config::{BatchShuffleMode, Configuration, RuntimeExecutionMode, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
-use flott_metrics::accumulators::{Accumulator, AccumulatorError, MergedAccumulator};
-use flott_model::{Exchange, JobId, OnceValue, RuntimeMode};
+use flott_metrics::accumulators::Accumulator;
+use flott_model::{Exchange, JobId, JobStatus, OnceValue, RuntimeMode};
 use flott_protocol::environment::Role;
+use flott_protocol::program::JobEnded;
 use flott_runtime::BufferTimeout;
 use flott_runtime::plan::Plan;
 
+pub(crate) use job::{Job, Keeper};
 pub(crate) use launch::Launch;
+pub(crate) use record::Executed;
 
+use crate::client::JobAccumulators;
 use crate::error::Error;
 use crate::graph::{Abandon, GraphSettings, Prepared, StreamGraph, Submission, build_plan};
 
@@ -33,7 +40,7 @@ pub struct JobExecutionResult {
     pub net_runtime: Duration,
     /// Whether `execute()` returned before the job's end.
     pub detached: bool,
-    accumulators: Vec<MergedAccumulator>,
+    accumulators: JobAccumulators,
 }
 
 impl JobExecutionResult {
@@ -43,13 +50,12 @@ impl JobExecutionResult {
             job_id,
             net_runtime: Duration::ZERO,
             detached,
-            accumulators: Vec::new(),
+            accumulators: JobAccumulators::default(),
         }
     }
 
     /// What the subtasks of the job accumulated under a name. Fails if there is no such accumulator, or if it is of another
-    /// type. In a program that did not wait (detached), and where `main()` runs again in a worker of a later job, there are
-    /// none.
+    /// type. In a program that did not wait (detached) there are none.
     ///
     /// ```
     /// use flott::accumulators::LongCounter;
@@ -63,65 +69,93 @@ impl JobExecutionResult {
     /// # Ok::<(), flott::Error>(())
     /// ```
     pub fn accumulator_result<A: Accumulator>(&self, name: &str) -> Result<A::Result, Error> {
-        let found = self.accumulators.iter().find(|one| one.name == name);
-        let found = found.ok_or_else(|| {
-            let names: Vec<&str> = self.accumulator_names().collect();
-            let known = if names.is_empty() {
-                "none".to_owned()
-            } else {
-                names.join(", ")
-            };
-            AccumulatorError::Unknown {
-                name: name.to_owned(),
-                known,
-            }
-        })?;
-        Ok(found.read::<A>()?.result())
+        self.accumulators.result::<A>(name)
     }
 
     /// The names of the job's accumulators, in order.
     pub fn accumulator_names(&self) -> impl Iterator<Item = &str> {
-        self.accumulators.iter().map(|one| one.name.as_str())
+        self.accumulators.names()
     }
 }
 
-/// Builds the plan and runs it as the role says.
-pub(crate) fn run_job(
-    launch: &mut Launch,
+/// The result of a job that ended, or its failure as an error.
+fn result(ended: JobEnded) -> Result<JobExecutionResult, Error> {
+    let job = submit::parse(&ended.job)?;
+    match JobStatus::from_number(ended.status) {
+        Some(JobStatus::Finished) => Ok(JobExecutionResult {
+            job_id: job,
+            net_runtime: Duration::from_millis(ended.runtime_ms),
+            detached: false,
+            accumulators: JobAccumulators::new(ended.accumulators),
+        }),
+        status => Err(Error::Ended {
+            job,
+            status: status.unwrap_or(JobStatus::Failed),
+            failure: ended.failure.map(Box::new),
+        }),
+    }
+}
+
+/// An `execute()` of the program.
+pub(crate) struct Request<'a> {
+    pub(crate) name: &'a str,
+    /// Which one, from 0.
+    pub(crate) index: u32,
+    /// What `once` fixed so far.
+    pub(crate) once: Vec<OnceValue>,
+    /// Whether the program reads the records of the job.
+    pub(crate) collects: bool,
+    /// How the earlier ones went.
+    pub(crate) executed: &'a [Executed],
+}
+
+/// Builds the plan and starts it as the role says; returns when the job is accepted.
+pub(crate) fn start_job(
+    launch: &Launch,
     mut graph: StreamGraph,
-    name: &str,
-    execute_index: u32,
-    mut once: Vec<OnceValue>,
-    max_parallelism: Option<u32>,
-) -> Result<JobExecutionResult, Error> {
-    let mode = runtime_mode(launch.configuration(), &graph)?;
+    request: Request<'_>,
+) -> Result<Arc<Job>, Error> {
+    let Request {
+        name,
+        index,
+        mut once,
+        collects,
+        executed,
+    } = request;
     if launch.role() == Role::Worker {
-        return worker::execute(launch, graph, name, execute_index, max_parallelism, mode);
+        return worker::execute(launch, graph, name, index);
     }
+    let mode = runtime_mode(launch.configuration(), &graph)?;
+    if launch.has_workers_elsewhere() {
+        once.extend(record::values(executed)?);
+        once.extend(launch.configured());
+    }
+    let files = launch.file_systems()?;
     let abandoned = abandonable(&mut graph);
-    let result = prepare(&mut graph, &launch.file_systems()?, launch.stage()).and_then(|found| {
+    let prepared = prepare(&mut graph, &files, launch.stage()).and_then(|found| {
         once.extend(found);
-        let plan = plan_of(
-            launch,
-            graph,
-            name,
-            execute_index,
-            once,
-            max_parallelism,
-            mode,
-        );
+        let plan = plan_of(launch, graph, name, index, once, mode);
         plan.graph.validate()?;
-        match launch.role() {
-            Role::Embedded => embedded::execute(launch, plan),
-            Role::Plan | Role::Submit | Role::Driver | Role::Worker => {
-                submit::execute(launch, plan)
-            }
-        }
+        Ok(plan)
     });
-    if result.as_ref().is_err_and(Error::job_is_over) {
-        abandon(abandoned, &launch.file_systems()?);
+    let plan = match prepared {
+        Ok(plan) => plan,
+        Err(error) => {
+            abandon(abandoned, &files);
+            return Err(error);
+        }
+    };
+    let leftovers = job::Leftovers::new(abandoned, files);
+    let started = match launch.role() {
+        Role::Embedded => embedded::start_job(launch, plan, leftovers.clone()),
+        Role::Plan | Role::Submit | Role::Driver | Role::Worker => {
+            submit::start(launch, plan, collects, leftovers.clone())
+        }
+    };
+    if started.as_ref().is_err_and(Error::job_is_over) {
+        leftovers.remove();
     }
-    result
+    started
 }
 
 /// What nodes want removed if the job does not finish.
@@ -152,10 +186,10 @@ fn plan_of(
     name: &str,
     execute_index: u32,
     once: Vec<OnceValue>,
-    max_parallelism: Option<u32>,
     mode: RuntimeMode,
 ) -> Plan {
     let configuration = launch.configuration();
+    let max_parallelism = configuration.get(&options::PIPELINE_MAX_PARALLELISM);
     let name = configuration
         .get(&options::PIPELINE_NAME)
         .unwrap_or_else(|| name.to_owned());
@@ -168,7 +202,7 @@ fn plan_of(
             configuration: configuration.to_map(),
             execute_index,
             chaining: configuration.get(&options::PIPELINE_OPERATOR_CHAINING_ENABLED),
-            max_parallelism,
+            max_parallelism: u32::try_from(max_parallelism).ok().filter(|max| *max > 0),
             buffer_timeout: buffer_timeout(configuration),
             mode,
             batch_exchange: batch_exchange(configuration),
@@ -187,7 +221,10 @@ fn runtime_mode(configuration: &Configuration, graph: &StreamGraph) -> Result<Ru
             None => Ok(RuntimeMode::Batch),
             Some(source) => Err(Error::Configuration(format!(
                 "execution.runtime-mode is BATCH, but '{}' never ends: bound it, or set STREAMING",
-                source.operators.last().map_or("a source", |source| source.name.as_str())
+                source
+                    .operators
+                    .last()
+                    .map_or("a source", |source| source.name.as_str())
             ))),
         },
     }

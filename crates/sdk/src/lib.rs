@@ -76,10 +76,10 @@ pub mod window {
         DeltaEvictor, DeltaTrigger, Elements, EventTimeSessionWindows, EventTimeTrigger, Evictor,
         EvictorContext, GlobalWindow, GlobalWindows, Merge, NeverTrigger, NoEvictor,
         ProcessWindowFunction, ProcessingTimeSessionWindows, ProcessingTimeTrigger, PurgingTrigger,
-        SlidingEventTimeWindows, SlidingProcessingTimeWindows, TaggedUnion, TimeEvictor, TimeWindow,
-        Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
-        TumblingProcessingTimeWindows, Window, WindowAssigner, WindowAssignerContext, WindowContext,
-        WindowRuntimeContext,
+        SlidingEventTimeWindows, SlidingProcessingTimeWindows, TaggedUnion, TimeEvictor,
+        TimeWindow, Trigger, TriggerContext, TriggerResult, TumblingEventTimeWindows,
+        TumblingProcessingTimeWindows, Window, WindowAssigner, WindowAssignerContext,
+        WindowContext, WindowRuntimeContext,
     };
 
     pub use crate::stream::window::{
@@ -93,9 +93,9 @@ pub mod prelude {
     pub use crate::{
         AsyncDataStream, AsyncFunction, AsyncOptions, AsyncRetryStrategy, BroadcastContext,
         BroadcastProcessFunction, CoProcessFunction, FunctionResult, JoinContext,
-        KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction,
-        KeyedContext, KeyedProcessFunction, KeyedReadOnlyContext, KeyedRuntimeContext,
-        ProcessContext, ProcessFunction, ProcessJoinFunction, ReadOnlyContext, RuntimeContext,
+        KeyedBroadcastContext, KeyedBroadcastProcessFunction, KeyedCoProcessFunction, KeyedContext,
+        KeyedProcessFunction, KeyedReadOnlyContext, KeyedRuntimeContext, ProcessContext,
+        ProcessFunction, ProcessJoinFunction, ReadOnlyContext, RuntimeContext,
     };
     // State and its descriptors.
     pub use crate::state::{
@@ -105,7 +105,7 @@ pub mod prelude {
     };
     pub use crate::time::WatermarkStrategy;
     pub use crate::{
-        AggregateFunction, Collector, DataStream, DataStreamSink, Emitter, JobExecutionResult, KeyedStream, OutputTag, Str,
-        StreamExecutionEnvironment,
+        AggregateFunction, Collector, DataStream, DataStreamSink, Emitter, JobExecutionResult,
+        KeyedStream, OutputTag, Str, StreamExecutionEnvironment,
     };
 }

@@ -112,6 +112,7 @@ impl Script {
                 Some(
                     worker_command::Kind::Registered(_)
                     | worker_command::Kind::Inspect(_)
+                    | worker_command::Kind::CollectedTaken(_)
                     | worker_command::Kind::Coordinate(_),
                 ) => (),
                 Some(worker_command::Kind::Deploy(deploy)) => {

@@ -60,7 +60,7 @@ pub struct WorkerSpec {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerMessage {
     /// The message.
-    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5, 10, 20")]
+    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5, 10, 20, 30")]
     pub kind: Option<worker_message::Kind>,
 }
 
@@ -90,6 +90,9 @@ pub mod worker_message {
         /// Answer to Inspect.
         #[prost(message, tag = "20")]
         Inspected(super::Inspected),
+        /// Records that the program wants to have.
+        #[prost(message, tag = "30")]
+        Collected(super::CollectedFrame),
     }
 }
 
@@ -136,7 +139,7 @@ pub struct CommitResult {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerCommand {
     /// The command.
-    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5, 10, 20")]
+    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5, 10, 20, 30")]
     pub kind: Option<worker_command::Kind>,
 }
 
@@ -166,6 +169,9 @@ pub mod worker_command {
         /// Say what the tasks are doing.
         #[prost(message, tag = "20")]
         Inspect(super::Inspect),
+        /// The program has taken collected records: there is room for more.
+        #[prost(message, tag = "30")]
+        CollectedTaken(super::CollectedTaken),
     }
 }
 
@@ -243,6 +249,37 @@ pub struct CommitOutputs {
     /// What.
     #[prost(message, repeated, tag = "2")]
     pub outputs: Vec<SubtaskCommittable>,
+}
+
+/// Some of the records of a job that collects for its program.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct CollectedFrame {
+    /// Who collected them.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// The frames of an attempt are counted from 0.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    /// So many records.
+    #[prost(uint32, tag = "3")]
+    pub rows: u32,
+    /// The records, encoded one after the other.
+    #[prost(bytes = "vec", tag = "4")]
+    pub bytes: Vec<u8>,
+    /// None follows.
+    #[prost(bool, tag = "5")]
+    pub last: bool,
+}
+
+/// The program has taken frames of an attempt.
+#[derive(Clone, Copy, PartialEq, Eq, prost::Message)]
+pub struct CollectedTaken {
+    /// Whose.
+    #[prost(message, required, tag = "1")]
+    pub attempt: AttemptId,
+    /// The frames before this one.
+    #[prost(uint64, tag = "2")]
+    pub taken: u64,
 }
 
 /// End the process.

@@ -13,15 +13,16 @@ use flott_model::{ExecutionAttemptId, ExecutionState, Failure, OperatorUid, Runt
 use flott_network::{Network, Waker};
 use flott_operators::source::Coordination;
 use flott_operators::{
-    Committables, OperatorIdentity, SubtaskContext, TaskClock, TaskCounters, TaskError,
+    Committables, OperatorIdentity, ResultPort, SubtaskContext, TaskClock, TaskCounters, TaskError,
 };
 use flott_protocol::message::{
-    AttemptId, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor, TaskMetrics,
-    TaskReport, WorkerSpec, worker_message,
+    AttemptId, CollectedTaken, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor,
+    TaskMetrics, TaskReport, WorkerSpec, worker_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::channels::Wiring;
+use super::collected::Collects;
 use super::coordination::Ports;
 use super::partitions::Partitions;
 use super::{failure_at, report};
@@ -38,6 +39,7 @@ pub(super) struct Ended {
 struct Running {
     handle: TaskHandle,
     coordination: Coordination,
+    results: ResultPort,
     waker: Waker,
     name: String,
     committables: Committables,
@@ -71,6 +73,7 @@ pub(super) struct Tasks {
     // Bounded by the number of tasks: each sends once.
     ended: UnboundedSender<Ended>,
     ports: Ports,
+    collects: Collects,
     /// Ids of the sources, by vertex.
     sources: Arc<[String]>,
     latency_interval: Option<Duration>,
@@ -88,7 +91,7 @@ impl Tasks {
         scheduler: Scheduler,
         files: Arc<FileSystems>,
         ended: UnboundedSender<Ended>,
-        ports: Ports,
+        (ports, collects): (Ports, Collects),
     ) -> Self {
         let vertices = plan.graph.vertices.iter();
         let sources = vertices.map(|vertex| vertex.operator_uid().to_string());
@@ -106,6 +109,7 @@ impl Tasks {
             files,
             ended,
             ports,
+            collects,
         }
     }
 
@@ -175,6 +179,7 @@ impl Tasks {
             metrics: report::registry(&self.spec, &self.plan, attempt).task(),
             accumulators: Accumulators::default(),
             coordination: self.ports.of_task(attempt),
+            results: self.collects.of_task(attempt),
             // Given by the plan, for each node.
             flow: Arc::default(),
             latency_interval: self.latency_interval,
@@ -204,6 +209,7 @@ impl Tasks {
             task_name: name,
             waker,
             coordination,
+            results,
             committables,
             counters,
             metrics,
@@ -215,6 +221,7 @@ impl Tasks {
             Running {
                 handle,
                 coordination,
+                results,
                 waker,
                 name,
                 committables,
@@ -224,6 +231,14 @@ impl Tasks {
                 tag,
             },
         );
+    }
+
+    /// Tells a collecting sink what the program has taken. It may have ended.
+    pub(super) fn taken(&self, message: CollectedTaken) {
+        if let Some(task) = self.running.get(&message.attempt.into()) {
+            task.results.confirm(message.taken);
+            task.waker.wake();
+        }
     }
 
     /// Gives a source's subtask what the coordinator says. It may have ended.

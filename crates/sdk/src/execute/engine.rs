@@ -35,26 +35,29 @@ where
     R: Send,
 {
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(IO_THREADS)
-                .max_blocking_threads(16)
-                .thread_name("flott-io")
-                .thread_stack_size(1 << 20)
-                .enable_all()
-                .build()
-                .map_err(|source| Error::Io {
-                    doing: "starting the engine's threads",
-                    source,
-                })?;
-            let output = runtime.block_on(make());
-            // Blocking file calls that are left do not hold up the end of the job.
-            runtime.shutdown_background();
-            Ok(output)
-        });
+        let thread = scope.spawn(|| on_threads(make));
         match thread.join() {
             Ok(output) => output,
             Err(panic) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+/// As [`run_threaded`], on a thread that is nobody's runtime.
+pub(crate) fn on_threads<F: Future>(make: impl FnOnce() -> F) -> Result<F::Output, Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(IO_THREADS)
+        .max_blocking_threads(16)
+        .thread_name("flott-io")
+        .thread_stack_size(1 << 20)
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Io {
+            doing: "starting the engine's threads",
+            source,
+        })?;
+    let output = runtime.block_on(make());
+    // Blocking file calls that are left do not hold up the end of the job.
+    runtime.shutdown_background();
+    Ok(output)
 }

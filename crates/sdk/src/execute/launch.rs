@@ -1,21 +1,19 @@
 //! How this process was started: its role, its configuration, its line to the launcher.
 
-use std::collections::BTreeMap;
-use std::os::unix::net::UnixStream;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flott_config::{Configuration, Loader, find_conf_dir, options};
+use flott_config::{Configuration, Loader, Source, find_conf_dir, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
+use flott_model::OnceValue;
 use flott_protocol::environment::{ROLE, Role, SOCKET, WORKER_SPEC};
 use flott_protocol::message::WorkerSpec;
-use flott_protocol::program::{
-    Hello, LauncherMessage, ProgramMessage, launcher_message, program_message, read_message,
-    write_message,
-};
+use flott_protocol::program::Hello;
 use prost::Message;
 
-use super::engine;
+use super::line::Line;
+use super::record::Configured;
 use crate::error::Error;
 
 /// What the process knows of its start.
@@ -25,8 +23,19 @@ pub(crate) struct Launch {
     hadoop: BTreeMap<String, String>,
     user: String,
     attempt: u32,
-    socket: Option<UnixStream>,
+    line: Option<Arc<Line>>,
     spec: Option<WorkerSpec>,
+    may_configure: MayConfigure,
+    /// What the program configured, with what was there before.
+    configured: BTreeMap<String, Option<String>>,
+}
+
+/// What a program's own settings may change.
+enum MayConfigure {
+    /// All but these keys, which the user gave.
+    AllBut(BTreeSet<String>),
+    /// These, which it changed where the job was submitted.
+    Only(BTreeSet<String>),
 }
 
 impl Launch {
@@ -68,28 +77,24 @@ impl Launch {
             hadoop: BTreeMap::new(),
             user: String::new(),
             attempt: 1,
-            socket: None,
+            line: None,
             spec: None,
+            may_configure: MayConfigure::AllBut(BTreeSet::new()),
+            configured: BTreeMap::new(),
         })
     }
 
     fn of_launcher(role: Role, path: &str) -> Result<Self, Error> {
-        let io = |source| Error::Io {
-            doing: "connecting to the process that started this program",
-            source,
-        };
-        let socket = UnixStream::connect(path).map_err(io)?;
-        let (socket, message) = engine::run(async { receive(socket).await }).map_err(io)?;
-        let Some(launcher_message::Kind::Hello(hello)) = message else {
-            return Err(Error::Role(
-                "the process that started this program does not greet it".into(),
-            ));
-        };
+        let (line, hello) = Line::connect(path)?;
+        if matches!(role, Role::Submit | Role::Driver) {
+            line.listen()?;
+        }
         let Hello {
             configuration,
             hadoop,
             user,
             attempt,
+            given,
         } = hello;
         Ok(Self {
             role,
@@ -97,8 +102,10 @@ impl Launch {
             hadoop,
             user,
             attempt,
-            socket: Some(socket),
+            line: Some(Arc::new(line)),
             spec: None,
+            may_configure: MayConfigure::AllBut(given.into_iter().collect()),
+            configured: BTreeMap::new(),
         })
     }
 
@@ -112,7 +119,10 @@ impl Launch {
             .map_err(|error| unreadable(format!("in {path} is damaged: {error}")))?;
         // It holds the job's token; nobody needs the file any more.
         let _ = std::fs::remove_file(&path);
-        let configuration = configuration_from(spec.graph.configuration.clone())?;
+        let configured = Configured::find(&spec.graph.once);
+        let mut configuration = spec.graph.configuration.clone();
+        configured.undo(&mut configuration);
+        let configuration = configuration_from(configuration)?;
         let levels = configuration.get(&options::FLOTT_LOG_LEVEL);
         let _ = flott_logging::init(None, Some(&levels));
         Ok(Self {
@@ -121,8 +131,10 @@ impl Launch {
             hadoop: spec.hadoop.clone(),
             user: spec.user.clone(),
             attempt: spec.epoch,
-            socket: None,
+            line: None,
             spec: Some(spec),
+            may_configure: MayConfigure::Only(configured.keys()),
+            configured: BTreeMap::new(),
         })
     }
 
@@ -187,55 +199,53 @@ impl Launch {
             .map_err(|error| Error::Configuration(error.to_string()))
     }
 
-    pub(crate) fn has_launcher(&self) -> bool {
-        self.socket.is_some()
+    /// Whether `main()` runs again in workers of its jobs.
+    pub(crate) fn has_workers_elsewhere(&self) -> bool {
+        matches!(self.role, Role::Submit | Role::Driver)
     }
 
-    /// Says something to the launcher, if there is one.
-    pub(crate) fn tell(&mut self, kind: program_message::Kind) -> Result<(), Error> {
-        let Some(socket) = self.socket.take() else {
-            return Ok(());
+    /// The line to whoever started the program, if somebody did.
+    pub(crate) fn line(&self) -> Option<&Arc<Line>> {
+        self.line.as_ref()
+    }
+
+    /// A setting of the program: above those of the configuration file, below those of the command line.
+    pub(crate) fn configure(&mut self, key: &str, value: &str) -> Result<(), Error> {
+        let mut changed = self.configuration.clone();
+        let warnings = changed
+            .set_text(key, value, Source::Job)
+            .map_err(|error| Error::Configuration(error.to_string()))?;
+        if self.role != Role::Worker {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+        }
+        // A deprecated name sets another key.
+        let (before, after) = (self.configuration.to_map(), changed.to_map());
+        let differs = |key: &&String| before.get(*key) != after.get(*key);
+        let keys: Vec<&String> = after.keys().filter(differs).collect();
+        let may = |key: &&String| match &self.may_configure {
+            MayConfigure::AllBut(given) => !given.contains(*key),
+            MayConfigure::Only(those) => those.contains(*key),
         };
-        let message = ProgramMessage { kind: Some(kind) };
-        let socket =
-            engine::run(async { send(socket, &message).await }).map_err(|source| Error::Io {
-                doing: "talking to the process that started this program",
-                source,
-            })?;
-        self.socket = Some(socket);
+        if !keys.iter().all(may) {
+            return Ok(());
+        }
+        for key in keys {
+            let before = before.get(key).cloned();
+            self.configured.entry(key.clone()).or_insert(before);
+        }
+        self.configuration = changed;
         Ok(())
     }
 
-    /// Waits for what the launcher says next.
-    pub(crate) fn hear(&mut self) -> Result<launcher_message::Kind, Error> {
-        let lost = |source| Error::Io {
-            doing: "waiting for the process that started this program",
-            source,
-        };
-        let gone = || lost(std::io::Error::from(std::io::ErrorKind::UnexpectedEof));
-        let socket = self.socket.take().ok_or_else(gone)?;
-        let (socket, message) = engine::run(async { receive(socket).await }).map_err(lost)?;
-        self.socket = Some(socket);
-        message.ok_or_else(gone)
+    /// What the program configured, for its workers.
+    pub(crate) fn configured(&self) -> Option<OnceValue> {
+        let any = !self.configured.is_empty();
+        any.then(|| Configured::new(&self.configured).value())
     }
 }
 
 fn configuration_from(map: BTreeMap<String, String>) -> Result<Configuration, Error> {
     Configuration::from_map(map).map_err(|error| Error::Configuration(error.to_string()))
-}
-
-async fn receive(
-    socket: UnixStream,
-) -> std::io::Result<(UnixStream, Option<launcher_message::Kind>)> {
-    socket.set_nonblocking(true)?;
-    let mut socket = tokio::net::UnixStream::from_std(socket)?;
-    let message = read_message::<LauncherMessage>(&mut socket).await?;
-    Ok((socket.into_std()?, message.and_then(|message| message.kind)))
-}
-
-async fn send(socket: UnixStream, message: &ProgramMessage) -> std::io::Result<UnixStream> {
-    socket.set_nonblocking(true)?;
-    let mut socket = tokio::net::UnixStream::from_std(socket)?;
-    write_message(&mut socket, message).await?;
-    socket.into_std()
 }

@@ -4,13 +4,14 @@ use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_model::{Failure, FailureClass, JobId, RuntimeMode};
+use flott_model::{Failure, FailureClass};
 use flott_protocol::message::{RegisterWorker, WorkerMessage, WorkerSpec, worker_message};
 use flott_protocol::rpc::{Token, connect_worker};
 use flott_runtime::plan::Plan;
 use flott_runtime::worker::Worker;
 
-use super::{JobExecutionResult, Launch, engine, plan_of, restore_prepared};
+use super::job::Job;
+use super::{Launch, engine, plan_of, record, restore_prepared, runtime_mode};
 use crate::error::Error;
 use crate::graph::StreamGraph;
 
@@ -19,32 +20,23 @@ const EXIT_UNFIT: i32 = 78;
 /// Exit code of a worker that lost its JobMaster or could not begin.
 const EXIT_LOST: i32 = 75;
 
+/// The job of an earlier `execute()`, as it was; at the one whose job the process serves this does not return.
 pub(super) fn execute(
-    launch: &mut Launch,
+    launch: &Launch,
     graph: StreamGraph,
     name: &str,
     execute_index: u32,
-    max_parallelism: Option<u32>,
-    mode: RuntimeMode,
-) -> Result<JobExecutionResult, Error> {
+) -> Result<Arc<Job>, Error> {
     let Some(spec) = launch.spec().cloned() else {
         return Err(Error::Role("a worker without description".into()));
     };
     if execute_index < spec.graph.execute_index {
-        // That job is over; this process serves a later one of the same main().
-        let job_id = spec.job.parse().unwrap_or(JobId(0));
-        return Ok(JobExecutionResult::without_end(job_id, false));
+        // This process serves a later one of the same main().
+        return record::replay(&spec.graph.once, execute_index);
     }
+    let mode = runtime_mode(launch.configuration(), &graph)?;
     restore_prepared(&graph, &spec.graph.once);
-    let plan = plan_of(
-        launch,
-        graph,
-        name,
-        execute_index,
-        Vec::new(),
-        max_parallelism,
-        mode,
-    );
+    let plan = plan_of(launch, graph, name, execute_index, Vec::new(), mode);
     watch_agent();
     let code = match engine::run_threaded(|| serve(spec, plan)) {
         Ok(code) => code,

@@ -72,6 +72,9 @@ fn entry() {
         Ok("every-exchange") => crate::operators::every_exchange(),
         Ok("many-jobs") => crate::environment::many_jobs(),
         Ok("two-jobs-one-value") => crate::environment::two_jobs_one_value(),
+        Ok("main-ends-first") => crate::asynchronous::main_ends_first(),
+        Ok("configured") => crate::asynchronous::configured(),
+        Ok("collects-then-executes") => crate::collect::collects_then_executes(),
         Ok("word-count") => crate::plan::word_count(),
         Ok(other) => panic!("no program is called '{other}'"),
     }

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
+mod asynchronous;
 mod child;
+mod collect;
 mod environment;
 mod failures;
 mod operators;

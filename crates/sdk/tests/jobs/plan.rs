@@ -7,7 +7,9 @@ use flott::Role;
 use flott::prelude::*;
 use flott_model::{JobGraph, JobStatus, ShipStrategy};
 use flott_protocol::environment::{ROLE, SOCKET};
-use flott_protocol::program::{ExecuteHandler, Hello, JobEnded, JobStarted, serve};
+use flott_protocol::program::{
+    Answer, Ask, Collected, ExecuteHandler, Frame, Hello, JobEnded, JobStarted, What, serve,
+};
 use tokio::net::UnixListener;
 
 use crate::child;
@@ -28,6 +30,31 @@ impl ExecuteHandler for Launcher {
             job: "0123456789abcdef0123456789abcdef".to_owned(),
             detached: false,
         })
+    }
+
+    async fn ask(&self, ask: Ask) -> Answer {
+        assert_eq!(ask.what(), What::Collected);
+        let mut frames: Vec<Frame> = [40_i64, 50, 60]
+            .iter()
+            .map(|row| {
+                let mut bytes = Vec::new();
+                flott_record::codec::encode(row, &mut bytes).unwrap();
+                let (rows, last) = (1, *row == 60);
+                Frame { rows, bytes, last }
+            })
+            .collect();
+        frames.drain(..usize::try_from(ask.from).unwrap());
+        let over = frames.is_empty();
+        let failure = String::new();
+        Answer {
+            id: ask.id,
+            collected: Some(Collected {
+                frames,
+                over,
+                failure,
+            }),
+            ..Answer::default()
+        }
     }
 
     async fn wait(&self, started: &JobStarted) -> JobEnded {
@@ -56,6 +83,7 @@ pub(crate) fn launch(program: &mut Command, role: Role, attempt: u32) -> Vec<Job
     let hello = Hello {
         attempt,
         configuration: [("parallelism.default".to_owned(), "2".to_owned())].into(),
+        given: vec!["parallelism.default".to_owned()],
         ..Hello::default()
     };
     runtime.spawn(serve(listener, hello, Arc::clone(&launcher) as _));

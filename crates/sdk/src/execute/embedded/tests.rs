@@ -185,11 +185,16 @@ fn what_subtasks_add_up_is_in_the_result() {
     let result = env.execute("sums").unwrap();
     let names: Vec<&str> = result.accumulator_names().collect();
     assert_eq!(names, ["firsts", "is even", "rows"]);
-    assert_eq!(result.accumulator_result::<LongCounter>("rows").unwrap(), 1_000);
+    assert_eq!(
+        result.accumulator_result::<LongCounter>("rows").unwrap(),
+        1_000
+    );
     let even = result.accumulator_result::<Histogram>("is even").unwrap();
     assert_eq!(even, [(0, 500), (1, 500)].into());
     let firsts = result.accumulator_result::<ListAccumulator<(u32, i64)>>("firsts");
     assert_eq!(firsts.unwrap().len(), 2);
-    let wrong = result.accumulator_result::<LongCounter>("firsts").unwrap_err();
+    let wrong = result
+        .accumulator_result::<LongCounter>("firsts")
+        .unwrap_err();
     assert!(wrong.to_string().contains("ListAccumulator"), "{wrong}");
 }
