@@ -35,7 +35,7 @@ struct Arguments {
     #[arg(long)]
     directory: Option<String>,
     /// How long a question may take, with everything that is tried again, in milliseconds.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 5_000)]
     timeout: u64,
     /// How many questions of a subtask are under way at once.
     #[arg(long, default_value_t = 50)]
@@ -94,7 +94,7 @@ fn main() -> anyhow::Result<()> {
     };
 
     let retry = AsyncRetryStrategy::exponential_backoff(
-        5,
+        10,
         Duration::from_millis(10),
         Duration::from_millis(200),
         2.0,

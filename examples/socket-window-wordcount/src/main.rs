@@ -77,8 +77,8 @@ fn serve(window: Duration) -> anyhow::Result<u16> {
         for line in LINES {
             writeln!(reader, "{line}")?;
         }
-        // The lines are in one window or two; both have ended by then.
-        std::thread::sleep(2 * window + Duration::from_millis(500));
+        // The lines are in one window or two; both have ended by then, on a busy machine too.
+        std::thread::sleep(3 * window + Duration::from_secs(1));
         std::io::Result::Ok(())
     });
     Ok(port)
