@@ -2,6 +2,7 @@
 //! own. Says nothing about what the commands do.
 
 use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     RunApplication(RunArgs),
     /// Print the plan of a program's first job, and run nothing.
     Info(InfoArgs),
+    /// Make a new project with a job to begin with.
+    New(NewArgs),
 }
 
 /// Options of `run` and `run-application`.
@@ -60,6 +63,18 @@ pub(crate) struct InfoArgs {
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) program: Program,
+}
+
+/// Options of `new`.
+#[derive(Debug, Args)]
+pub(crate) struct NewArgs {
+    /// The directory to make; its name is that of the project.
+    #[arg(value_name = "PATH")]
+    pub(crate) path: PathBuf,
+    /// A checkout of Flott to build against (default: the one that flott is run from or in, else
+    /// the registry's version).
+    #[arg(long, value_name = "DIR")]
+    pub(crate) sdk: Option<PathBuf>,
 }
 
 /// What every command that starts a program can set.
@@ -189,7 +204,7 @@ mod tests {
     fn run(line: &str) -> RunArgs {
         match parse(line).unwrap().command {
             Command::Run(args) | Command::RunApplication(args) => args,
-            Command::Info(_) => panic!("{line} is no run"),
+            Command::Info(_) | Command::New(_) => panic!("{line} is no run"),
         }
     }
 

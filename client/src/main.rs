@@ -82,6 +82,7 @@ fn execute(command: Command, console: &Rc<Console>) -> anyhow::Result<ExitCode> 
             Command::Run(args) => commands::run(args, console).await,
             Command::RunApplication(args) => commands::run_application(args, console).await,
             Command::Info(args) => commands::info(args, console).await,
+            Command::New(args) => commands::new(&args, console),
         }
     });
     // A hash that is still computed must not hold up an interrupted command.
