@@ -109,6 +109,8 @@ pub(crate) async fn run(
         }
     }
     shell.agents.stop_all("the application ends");
+    // Agents that register just now find nobody: they end, too.
+    drop(inbox);
     shell.driver.stop().await;
 }
 

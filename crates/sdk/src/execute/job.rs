@@ -1,5 +1,6 @@
 //! A job that was submitted, whoever runs it; and the wait for all of them at the end of the program.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flott_filesystem::FileSystems;
@@ -32,6 +33,8 @@ pub(crate) struct Job {
     pub(crate) id: JobId,
     pub(crate) detached: bool,
     access: Arc<dyn Access>,
+    /// The program wants it to end.
+    is_unwanted: AtomicBool,
     /// What is to be removed if it does not finish.
     leftovers: Option<Leftovers>,
     /// What `main()` was given of the records; kept where workers of later jobs need them.
@@ -88,6 +91,7 @@ impl Job {
             id,
             detached,
             access,
+            is_unwanted: AtomicBool::new(false),
             leftovers,
             read: records.then(Mutex::default),
         })
@@ -115,6 +119,7 @@ impl Job {
     }
 
     pub(crate) fn cancel(&self) -> Result<(), Error> {
+        self.is_unwanted.store(true, Ordering::Relaxed);
         match self.access.ended() {
             Some(_) => Ok(()),
             None => self.access.cancel(),
@@ -209,8 +214,8 @@ impl Drop for Keeper {
             return;
         }
         for job in std::mem::take(&mut *lock(&self.0)) {
-            // Of one that has ended somebody may have seen the result.
-            let is_news = job.access.ended().is_none();
+            // Of one that has ended somebody may have seen the result; of one that was cancelled nobody wants it.
+            let is_news = job.access.ended().is_none() && !job.is_unwanted.load(Ordering::Relaxed);
             if let Err(error) = job.wait()
                 && is_news
             {
