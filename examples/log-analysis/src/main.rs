@@ -1,7 +1,7 @@
 //! What a web server did, hour by hour: one program, for batch and for streaming.
 //!
 //! ```text
-//! cargo run -p log-analysis
+//! cargo run -p log-analysis -- --batch
 //! flott run -t local -Dexecution.runtime-mode=BATCH log-analysis --input logs --output report
 //! flott run -t local -Dexecution.runtime-mode=STREAMING log-analysis --input logs --output report2
 //! ```
@@ -15,6 +15,7 @@ mod summary;
 use std::fmt::Write;
 
 use clap::Parser;
+use flott::RuntimeExecutionMode;
 use flott::prelude::*;
 use flott::source::DataGeneratorSource;
 
@@ -30,6 +31,9 @@ struct Arguments {
     /// A directory that does not exist yet; default: print.
     #[arg(long)]
     output: Option<String>,
+    /// Runs in BATCH mode, unless the configuration says otherwise.
+    #[arg(long)]
+    batch: bool,
     /// How many lines the log has, if it is generated.
     #[arg(long, default_value_t = 1_000)]
     lines: u64,
@@ -38,6 +42,9 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let env = StreamExecutionEnvironment::get()?;
+    if arguments.batch {
+        env.set_runtime_mode(RuntimeExecutionMode::Batch);
+    }
     let lines = match &arguments.input {
         Some(input) => env.read_text_file(input),
         None => {

@@ -100,3 +100,21 @@ fn batch_and_streaming_come_to_the_same_report() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn the_program_may_ask_for_batch_itself() -> Result<()> {
+    let log = log();
+    let example = Example::new("log-analysis")?
+        .parallelism(2)
+        .input("--input", &log.text)?
+        .args(["--batch"]);
+    let output = example.path("result");
+    example
+        .args(["--output".as_ref(), output.as_os_str()])
+        .run_and(|| {
+            let report = sorted_lines(&output.join("report"))?;
+            assert_eq!(report.len(), log.report.len());
+            assert_eq!(last_updates(&report)?, log.report);
+            Ok(())
+        })
+}
