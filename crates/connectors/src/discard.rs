@@ -4,28 +4,43 @@ use std::task::Poll;
 
 use flott_network::Batch;
 use flott_operators::TaskError;
-use flott_operators::sink::SinkWriter;
+use flott_operators::sink::api::{Sink, SinkWriter};
+use flott_operators::sink::{SinkContext, SinkRecordContext, SinkRecords};
 use flott_record::Record;
 
 /// Takes everything, keeps nothing.
 #[derive(Debug, Clone, Copy, Default)]
+pub struct DiscardSink;
+
+impl<In: Record> Sink<In> for DiscardSink {
+    type Writer = DiscardWriter;
+
+    fn create_writer(&self, _: &SinkContext) -> Result<DiscardWriter, TaskError> {
+        Ok(DiscardWriter)
+    }
+}
+
+/// Discards for [`DiscardSink`].
+#[derive(Debug, Clone, Copy, Default)]
 pub struct DiscardWriter;
 
 impl<In: Record> SinkWriter<In> for DiscardWriter {
-    fn write(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
+    type Committable = ();
+
+    fn write(&mut self, _: In, _: &SinkRecordContext) -> Result<(), TaskError> {
+        Ok(())
+    }
+
+    fn write_batch(
+        &mut self,
+        batch: &mut Batch<In>,
+        _: &mut SinkRecords<'_>,
+    ) -> Result<(), TaskError> {
         batch.clear();
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<bool, TaskError> {
-        Ok(true)
-    }
-
-    fn flush(&mut self) -> Result<(), TaskError> {
-        Ok(())
-    }
-
-    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
+    fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
         Ok(Poll::Ready(Vec::new()))
     }
 }

@@ -6,15 +6,19 @@ mod commit;
 mod encode;
 mod fetch;
 mod format;
+mod part;
 mod reader;
 mod rolling;
 mod sink;
 mod source;
 mod split;
+mod upload;
 mod writer;
 
-pub use bucket::{BucketContext, DateTimeBuckets};
-pub use commit::{SubmissionStage, abandon_output, clean_directory, committer, prepare_output};
+pub use bucket::{
+    BasePathBucketAssigner, BucketAssigner, DateTimeBucketAssigner, FunctionBucketAssigner,
+};
+pub use commit::{SubmissionStage, prepare_output};
 pub use encode::{
     CsvEncoder, CsvEncoding, JsonLinesEncoder, JsonLinesEncoding, RecordEncoder, RecordFormat,
     TextEncoder, TextEncoding,
@@ -23,12 +27,13 @@ pub use format::{
     BlockDecoder, CsvDecoder, CsvFormat, FileFormat, Framing, JsonLinesFormat, LineDecoder,
     TextFormat,
 };
+pub use part::PartFile;
 pub use reader::FileReader;
-pub use rolling::{FinishedFile, RollingPolicy, RollingWriter};
+pub use rolling::{DefaultRollingPolicy, PartInfo, RollingPolicy};
 pub use sink::FileSink;
 pub use source::FileSource;
 pub use split::{FileEnumerator, FileEnumeratorCheckpoint, FileSplit};
-pub use writer::TextWriter;
+pub use writer::FileSinkWriter;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
 use flott_network::Waker;
 use flott_operators::flow::Flow;
 use flott_operators::side::AnySide;
-use flott_operators::sink::Committer;
+use flott_operators::sink::AnyCommitter;
 use flott_operators::source::EnumeratorFactory;
 use flott_operators::{OperatorIdentity, Output, SubtaskContext, TaskError};
 use flott_record::Data;
@@ -144,7 +144,7 @@ pub struct Node {
     /// The names of its operators, in order.
     pub names: Arc<[String]>,
     /// Commits its outputs when the job is done, if it is a sink that has some.
-    pub committer: Option<Committer>,
+    pub committer: Option<AnyCommitter>,
 }
 
 /// What follows a node.

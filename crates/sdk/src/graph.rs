@@ -13,7 +13,7 @@ use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_model::ShipStrategy;
 use flott_operators::TaskError;
-use flott_operators::sink::Committer;
+use flott_operators::sink::AnyCommitter;
 use std::collections::BTreeMap;
 
 use flott_runtime::BufferTimeout;
@@ -104,7 +104,7 @@ pub(crate) struct StreamNode {
     pub(crate) tee: TeeFactory,
     /// How each side output that somebody reads is made.
     pub(crate) sides: BTreeMap<String, SideFactory>,
-    pub(crate) committer: Option<Committer>,
+    pub(crate) committer: Option<AnyCommitter>,
     pub(crate) prepare: Option<Prepare>,
     pub(crate) abandon: Option<Abandon>,
     pub(crate) prepared: Prepared,

@@ -58,7 +58,8 @@ fn main() -> anyhow::Result<()> {
     .key_by(|(account, _)| *account)
     .sum(|(_, cents)| cents)
     .name("balances")
-    .sink_to(TableSink::new(&table), "table");
+    .sink_to(TableSink::new(&table))
+    .name("table");
     env.execute("Balances")?;
     tell(&format!("The balances are in {}", table.display()));
     Ok(())

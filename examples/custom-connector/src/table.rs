@@ -11,7 +11,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use flott::TaskError;
-use flott::sink::{Batch, CommitContext, Sink, SubmissionContext, Writer, WriterContext};
+use flott::sink::{
+    Committer, CommitterContext, Sink, SinkContext, SinkRecordContext, SinkWriter,
+    SubmissionContext,
+};
 use flott::source::Waker;
 
 use crate::samples::unique_name;
@@ -87,7 +90,7 @@ impl Sink<Row> for TableSink {
         Ok(name)
     }
 
-    fn create_writer(&self, context: &WriterContext) -> Result<TableWriter, TaskError> {
+    fn create_writer(&self, context: &SinkContext) -> Result<TableWriter, TaskError> {
         // Parts of attempts that failed stay in the directory, under names that nobody commits.
         let part = format!("{}-{}", context.subtask_index(), unique_name());
         Ok(TableWriter {
@@ -98,12 +101,19 @@ impl Sink<Row> for TableSink {
         })
     }
 
-    fn commit(&self, context: &CommitContext, parts: Vec<PathBuf>) -> Result<(), TaskError> {
-        self.assemble(&self.parts(context.prepared()), &parts)
-            .map_err(|error| self.fails("cannot write", &error))
+    fn create_committer(
+        &self,
+        context: &CommitterContext,
+    ) -> Result<Option<Box<dyn Committer<PathBuf>>>, TaskError> {
+        let directory = self.parts(context.prepared());
+        let sink = Self::new(&self.table);
+        Ok(Some(Box::new(move |parts: Vec<PathBuf>| {
+            sink.assemble(&directory, &parts)
+                .map_err(|error| sink.fails("cannot write", &error))
+        })))
     }
 
-    fn abandon(&self, context: &CommitContext) -> Result<(), TaskError> {
+    fn abandon(&self, context: &CommitterContext) -> Result<(), TaskError> {
         remove(&self.parts(context.prepared()))
             .map_err(|error| self.fails("cannot remove the parts of", &error))
     }
@@ -111,7 +121,7 @@ impl Sink<Row> for TableSink {
 
 /// Keeps the rows of one subtask.
 pub(crate) struct TableWriter {
-    context: WriterContext,
+    context: SinkContext,
     part: PathBuf,
     rows: BTreeMap<u32, i64>,
     written: Option<Outcome>,
@@ -120,13 +130,12 @@ pub(crate) struct TableWriter {
 /// What came of writing the part; a lock, because a thread writes while the task looks.
 type Outcome = Arc<Mutex<Option<io::Result<()>>>>;
 
-impl Writer<Row> for TableWriter {
+impl SinkWriter<Row> for TableWriter {
     /// The part.
     type Committable = PathBuf;
 
-    fn write(&mut self, batch: &mut Batch<Row>) -> Result<(), TaskError> {
-        self.rows.extend(batch.rows.drain(..));
-        batch.clear();
+    fn write(&mut self, (key, value): Row, _: &SinkRecordContext) -> Result<(), TaskError> {
+        self.rows.insert(key, value);
         Ok(())
     }
 

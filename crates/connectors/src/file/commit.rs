@@ -1,55 +1,19 @@
-//! Makes the files of a finished job visible, once.
+//! Makes the files of a finished job visible, once; and what is done with their directory before and
+//! after.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_filesystem::{
-    ErrorKind, FileStatus, FileSystem, FileSystemError, FileSystems, file_name, join,
+    ErrorKind, FileStatus, FileSystem, FileSystemError, FileSystems, file_name, parent,
 };
 use flott_operators::TaskError;
-use flott_operators::sink::Committer;
-use prost::Message;
+use tokio::task::JoinSet;
 
-/// A file that is complete but hidden.
-#[derive(Clone, PartialEq, Eq, Message)]
-pub(super) struct PendingFile {
-    /// URI of the directory.
-    #[prost(string, tag = "1")]
-    pub(super) directory: String,
-    /// Its name now.
-    #[prost(string, tag = "2")]
-    pub(super) pending: String,
-    /// Its name when it is committed.
-    #[prost(string, tag = "3")]
-    pub(super) committed: String,
-}
+use super::part::{IN_PROGRESS, PartFile, PartNames, Visibility};
 
-/// End of the names of hidden files.
-const IN_PROGRESS: &str = ".inprogress";
-
-/// Beginning of the names of an operator's hidden files: several may write to one directory.
-fn pending_prefix(operator: u32) -> String {
-    format!(".part-{operator}-")
-}
-
-/// Beginning of the names of an operator's finished files.
-fn committed_prefix(operator: u32) -> String {
-    format!("part-{operator}-")
-}
-
-/// Name of a finished file.
-pub(super) fn committed_name(operator: u32, subtask: u32, id: &str) -> String {
-    format!("{}{subtask}-{id}", committed_prefix(operator))
-}
-
-/// Name of a hidden file.
-pub(super) fn pending_name(operator: u32, subtask: u32, id: &str) -> String {
-    format!("{}{subtask}-{id}{IN_PROGRESS}", pending_prefix(operator))
-}
-
-fn failed(what: &str, error: &FileSystemError) -> TaskError {
-    TaskError::transient(format!("output '{what}' cannot be committed: {error}"))
-}
+/// Renames under way at the same time.
+const RENAMES: usize = 16;
 
 /// When [`prepare_output`] is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,11 +64,11 @@ pub async fn prepare_output(
 fn occupied(directory: &str, found: &[FileStatus]) -> TaskError {
     let hidden = found.iter().all(|status| {
         let name = file_name(&status.path);
-        name.starts_with(".part-") && name.ends_with(IN_PROGRESS)
+        name.starts_with('.') && name.ends_with(IN_PROGRESS)
     });
     TaskError::user(if hidden {
         format!(
-            "output '{directory}' has hidden files (.part-*{IN_PROGRESS}) of a job that did not \
+            "output '{directory}' has hidden files (.*{IN_PROGRESS}) of a job that did not \
              finish or is still running: remove it or choose another"
         )
     } else {
@@ -112,184 +76,146 @@ fn occupied(directory: &str, found: &[FileStatus]) -> TaskError {
     })
 }
 
-/// Removes what attempts of an operator that did not finish left in the directory.
-pub async fn clean_directory(
-    fs: &dyn FileSystem,
-    path: &str,
-    operator: u32,
-) -> Result<(), FileSystemError> {
-    let prefix = pending_prefix(operator);
-    for status in fs.list(path).await? {
-        let name = file_name(&status.path);
-        if name.starts_with(&prefix) && name.ends_with(IN_PROGRESS) {
-            match fs.delete(&status.path, false).await {
-                Err(error) if *error.kind() != ErrorKind::NotFound => return Err(error),
-                Ok(_) | Err(_) => (),
-            }
-        }
-    }
-    Ok(())
+/// The directory of a sink, and which files in it are the sink's.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    /// Its URI.
+    pub(super) directory: String,
+    pub(super) names: PartNames,
+    /// Position of the sink in the program.
+    pub(super) operator: u32,
 }
 
-/// Removes what an operator of a job that did not finish left: its hidden files, and the directory
-/// if nothing else is in it.
-pub async fn abandon_output(
-    files: &FileSystems,
-    directory: &str,
-    operator: u32,
-) -> Result<(), TaskError> {
-    let refused = |error: FileSystemError| {
-        TaskError::transient(format!("output '{directory}' cannot be cleaned: {error}"))
-    };
-    let (fs, path) = files.resolve(directory).map_err(refused)?;
-    let cleaned = async {
-        clean_directory(fs.as_ref(), &path, operator).await?;
-        if fs.list(&path).await?.is_empty() {
-            fs.delete(&path, false).await?;
+fn failed(what: &str, error: &FileSystemError) -> TaskError {
+    TaskError::transient(format!("output '{what}' cannot be committed: {error}"))
+}
+
+impl Output {
+    /// Renames these files; one that was renamed before is fine. Removes what attempts left that did
+    /// not finish.
+    pub(super) async fn commit(
+        &self,
+        files: &Arc<FileSystems>,
+        parts: Vec<PartFile>,
+    ) -> Result<(), TaskError> {
+        let own: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        // The directory was empty at submission, and the job has run again from its beginning: what
+        // an earlier attempt of the application had committed when it died in the middle must go.
+        let stale = |visibility, name: &str| match visibility {
+            Visibility::Visible => !own.contains(name),
+            Visibility::Hidden => false,
+        };
+        self.remove(files, stale)
+            .await
+            .map_err(|error| failed(&self.directory, &error))?;
+        let mut renames = JoinSet::new();
+        for part in &parts {
+            if renames.len() >= RENAMES {
+                join_one(&mut renames).await?;
+            }
+            let (files, from) = (Arc::clone(files), part.pending(&self.directory));
+            renames.spawn(rename(files, from, part.committed(&self.directory)));
         }
-        Ok::<(), FileSystemError>(())
-    };
-    match cleaned.await {
-        Err(error) if *error.kind() != ErrorKind::NotFound => Err(refused(error)),
+        while !renames.is_empty() {
+            join_one(&mut renames).await?;
+        }
+        let left = |visibility, _: &str| visibility == Visibility::Hidden;
+        self.remove(files, left)
+            .await
+            .map_err(|error| failed(&self.directory, &error))
+    }
+
+    /// Removes the hidden files, and the directory if nothing else is in it.
+    pub(super) async fn abandon(&self, files: &FileSystems) -> Result<(), TaskError> {
+        let left = |visibility, _: &str| visibility == Visibility::Hidden;
+        let abandoned = async {
+            self.remove(files, left).await?;
+            let (fs, root) = files.resolve(&self.directory)?;
+            delete_if_empty(fs.as_ref(), &root).await
+        };
+        match abandoned.await {
+            Err(error) if *error.kind() != ErrorKind::NotFound => {
+                let directory = &self.directory;
+                let message = format!("output '{directory}' cannot be cleaned: {error}");
+                Err(TaskError::transient(message))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Removes files of the sink, and directories below its own in which nothing is then.
+    async fn remove(
+        &self,
+        files: &FileSystems,
+        unwanted: impl Fn(Visibility, &str) -> bool,
+    ) -> Result<(), FileSystemError> {
+        let (fs, root) = files.resolve(&self.directory)?;
+        let mut directories: BTreeMap<String, usize> = BTreeMap::new();
+        for status in fs.list_recursive(&root).await? {
+            let name = file_name(&status.path);
+            let own = self.names.recognize(self.operator, name);
+            let gone = !status.is_dir && own.is_some_and(|visibility| unwanted(visibility, name));
+            if gone {
+                delete(fs.as_ref(), &status.path).await?;
+            } else {
+                *directories
+                    .entry(parent(&status.path).to_owned())
+                    .or_default() += 1;
+            }
+            if status.is_dir {
+                directories.entry(status.path).or_default();
+            }
+        }
+        // Those below a directory come behind it.
+        while let Some((directory, entries)) = directories.pop_last() {
+            if entries == 0 && directory != root {
+                delete_if_empty(fs.as_ref(), &directory).await?;
+                if let Some(entries) = directories.get_mut(parent(&directory)) {
+                    *entries = entries.saturating_sub(1);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn delete(fs: &dyn FileSystem, path: &str) -> Result<(), FileSystemError> {
+    match fs.delete(path, false).await {
+        Err(error) if *error.kind() != ErrorKind::NotFound => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// Another sink of the job may have put something into it meanwhile.
+async fn delete_if_empty(fs: &dyn FileSystem, path: &str) -> Result<(), FileSystemError> {
+    match delete(fs, path).await {
+        Err(error) if *error.kind() != ErrorKind::NotEmpty => Err(error),
         Ok(()) | Err(_) => Ok(()),
     }
 }
 
-/// Renames every pending file of the operator at that position of the program; a file that was
-/// renamed before is fine.
-pub fn committer(operator: u32) -> Committer {
-    Arc::new(move |files, committables| {
-        Box::pin(async move { commit(&files, operator, &committables).await })
-    })
-}
-
-async fn commit(
-    files: &FileSystems,
-    operator: u32,
-    committables: &[Vec<u8>],
-) -> Result<(), TaskError> {
-    let mut directories: BTreeMap<String, Vec<PendingFile>> = BTreeMap::new();
-    for bytes in committables {
-        let file = PendingFile::decode(bytes.as_slice()).map_err(|error| {
-            TaskError::fatal(format!(
-                "a committable of the file sink cannot be read: {error}"
-            ))
-        })?;
-        let directory = file.directory.clone();
-        directories.entry(directory).or_default().push(file);
-    }
-    for (directory, pending) in &directories {
-        let (fs, path) = files
-            .resolve(directory)
-            .map_err(|error| failed(directory, &error))?;
-        remove_stale(fs.as_ref(), &path, operator, pending)
-            .await
-            .map_err(|error| failed(directory, &error))?;
-        for file in pending {
-            rename(files, file).await?;
+async fn join_one(renames: &mut JoinSet<Result<(), TaskError>>) -> Result<(), TaskError> {
+    match renames.join_next().await {
+        Some(Ok(renamed)) => renamed,
+        Some(Err(error)) => {
+            let message = format!("renaming an output file panicked: {error}");
+            Err(TaskError::fatal(message))
         }
-        clean_directory(fs.as_ref(), &path, operator)
-            .await
-            .map_err(|error| failed(directory, &error))?;
-    }
-    Ok(())
-}
-
-/// Removes what an earlier attempt of the application had committed when it died in the middle: the
-/// directory was empty at submission, and the job has run again from its beginning.
-async fn remove_stale(
-    fs: &dyn FileSystem,
-    path: &str,
-    operator: u32,
-    pending: &[PendingFile],
-) -> Result<(), FileSystemError> {
-    let prefix = committed_prefix(operator);
-    let own: BTreeSet<&str> = pending.iter().map(|file| file.committed.as_str()).collect();
-    for status in fs.list(path).await? {
-        let name = file_name(&status.path);
-        if name.starts_with(&prefix) && !own.contains(name) {
-            fs.delete(&status.path, false).await?;
-        }
-    }
-    Ok(())
-}
-
-/// The same for a sink whose files are in directories below its own.
-pub(super) async fn commit_tree(
-    files: &FileSystems,
-    directory: &str,
-    operator: u32,
-    pending: &[PendingFile],
-) -> Result<(), TaskError> {
-    let refused = |error: FileSystemError| failed(directory, &error);
-    let (fs, root) = files.resolve(directory).map_err(refused)?;
-    let own: BTreeSet<&str> = pending.iter().map(|file| file.committed.as_str()).collect();
-    let prefix = committed_prefix(operator);
-    for status in fs.list_recursive(&root).await.map_err(refused)? {
-        let name = file_name(&status.path);
-        // What an earlier attempt of the application had committed when it died in the middle.
-        if !status.is_dir && name.starts_with(&prefix) && !own.contains(name) {
-            fs.delete(&status.path, false).await.map_err(refused)?;
-        }
-    }
-    for file in pending {
-        rename(files, file).await?;
-    }
-    clean_tree(fs.as_ref(), &root, operator)
-        .await
-        .map_err(refused)
-}
-
-/// Removes the hidden files of an operator below a directory, and directories that are empty then.
-async fn clean_tree(fs: &dyn FileSystem, root: &str, operator: u32) -> Result<(), FileSystemError> {
-    let mut directories = vec![root.to_owned()];
-    for status in fs.list_recursive(root).await? {
-        if status.is_dir {
-            directories.push(status.path);
-        }
-    }
-    // The deepest ones first.
-    directories.sort_by_key(|path| std::cmp::Reverse(path.len()));
-    for directory in directories {
-        clean_directory(fs, &directory, operator).await?;
-        if directory != root && fs.list(&directory).await?.is_empty() {
-            fs.delete(&directory, false).await?;
-        }
-    }
-    Ok(())
-}
-
-/// [`abandon_output`] for a sink whose files are in directories below its own.
-pub(super) async fn abandon_tree(
-    files: &FileSystems,
-    directory: &str,
-    operator: u32,
-) -> Result<(), TaskError> {
-    let refused = |error: FileSystemError| {
-        TaskError::transient(format!("output '{directory}' cannot be cleaned: {error}"))
-    };
-    let (fs, root) = files.resolve(directory).map_err(refused)?;
-    match clean_tree(fs.as_ref(), &root, operator).await {
-        Err(error) if *error.kind() != ErrorKind::NotFound => Err(refused(error)),
-        Ok(()) | Err(_) => abandon_output(files, directory, operator).await,
+        None => Ok(()),
     }
 }
 
-async fn rename(files: &FileSystems, file: &PendingFile) -> Result<(), TaskError> {
-    let target = join(&file.directory, &file.committed);
-    let (fs, to) = files
-        .resolve(&target)
-        .map_err(|error| failed(&target, &error))?;
-    let (_, from) = files
-        .resolve(&join(&file.directory, &file.pending))
-        .map_err(|error| failed(&target, &error))?;
+async fn rename(files: Arc<FileSystems>, from: String, target: String) -> Result<(), TaskError> {
+    let failed = |error: FileSystemError| failed(&target, &error);
+    let (fs, to) = files.resolve(&target).map_err(failed)?;
+    let (_, from) = files.resolve(&from).map_err(failed)?;
     match fs.rename(&from, &to).await {
         Ok(()) => Ok(()),
         // Committed by an earlier try whose answer was lost.
         Err(error) if *error.kind() == ErrorKind::NotFound && fs.status(&to).await.is_ok() => {
             Ok(())
         }
-        Err(error) => Err(failed(&target, &error)),
+        Err(error) => Err(failed(error)),
     }
 }
 

@@ -30,9 +30,19 @@ pub trait RecordEncoder<In>: Send + 'static {
     fn take(&mut self) -> Result<Vec<u8>, String>;
 }
 
-/// Each record is a line that a function appends.
+/// Each record is a line that a function appends; the line end is added.
 #[derive(Debug, Clone)]
-pub struct TextEncoding<F>(pub(super) F);
+pub struct TextEncoding<F>(F);
+
+impl<F> TextEncoding<F> {
+    /// With that function.
+    pub fn new<In>(format: F) -> Self
+    where
+        F: FnMut(&In, &mut String) + Clone + Send + Sync + 'static,
+    {
+        Self(format)
+    }
+}
 
 impl<In, F> RecordFormat<In> for TextEncoding<F>
 where

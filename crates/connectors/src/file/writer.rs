@@ -1,187 +1,307 @@
-//! The text sink of one subtask: writes a hidden file beside the task, commits it by renaming.
+//! The file sink of one subtask: in each bucket a file that is being written, and a new one when the
+//! policy says so. Only encodes; I/O runs beside the task.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use flott_filesystem::{CreateOptions, FileSystemError, FileWriter, join};
-use flott_network::{Batch, Waker};
-use flott_operators::sink::SinkWriter;
-use flott_operators::{SubtaskContext, TaskError};
+use flott_operators::sink::api::SinkWriter;
+use flott_operators::sink::{Confirmation, Outbox, SinkContext, SinkRecordContext};
+use flott_operators::{TaskClock, TaskError};
 use flott_record::Record;
-use prost::Message;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 
-use super::commit::{PendingFile, committed_name, pending_name};
+use super::bucket::{BucketAssigner, check_bucket};
+use super::encode::{RecordEncoder, RecordFormat};
+use super::part::{PartFile, PartNames};
+use super::rolling::{PartInfo, RollingPolicy};
+use super::upload::{Command, upload};
 
 /// Bytes handed over at once.
-pub(super) const BLOCK: usize = 256 << 10;
-/// The last block of a file that is complete; others are not empty.
-pub(super) const COMPLETE: Bytes = Bytes::new();
-/// Blocks under way to the file.
-pub(super) const BLOCKS_BEHIND: usize = 4;
+const BLOCK: usize = 256 << 10;
+/// Commands, and so blocks, under way to files.
+const COMMANDS_AHEAD: usize = 6;
+/// With so many buckets the bytes that they hold are limited together.
+const MANY_BUCKETS: usize = 32;
+/// The limit.
+const HELD_BYTES: usize = MANY_BUCKETS * BLOCK;
 
-/// Writes one line per record.
-pub struct TextWriter<F> {
+/// A file that is being written.
+struct Part<E> {
+    bucket: String,
+    number: u64,
+    encoder: E,
+    /// Of the bytes that the encoder has handed over already.
+    info: PartInfo,
+}
+
+impl<E> Part<E> {
+    #[inline]
+    fn info<In>(&self) -> PartInfo
+    where
+        E: RecordEncoder<In>,
+    {
+        PartInfo {
+            size: self.info.size + self.encoder.len() as u64,
+            ..self.info
+        }
+    }
+}
+
+/// Writes the files of one subtask for [`super::FileSink`].
+pub struct FileSinkWriter<In, F: RecordFormat<In>, B, P> {
+    directory: String,
     format: F,
-    lines: String,
-    /// What did not fit into the channel.
-    stuck: Option<Bytes>,
-    blocks: Option<mpsc::Sender<Bytes>>,
-    closed: oneshot::Receiver<Result<Option<PendingFile>, TaskError>>,
+    buckets: B,
+    policy: P,
+    names: PartNames,
+    operator: u32,
+    subtask: u32,
+    /// An attempt never touches the files of another.
+    id: String,
+    /// Files begun so far.
+    begun: u64,
+    parts: Vec<Part<F::Encoder>>,
+    /// Positions in `parts`.
+    by_bucket: HashMap<String, usize>,
+    /// Where the last record went: the next one often goes there, too.
+    last: usize,
+    /// The bucket of the record at hand.
+    bucket: String,
+    outbox: Outbox<Command>,
+    report: Option<Confirmation<Vec<PartFile>>>,
+    context: SinkContext,
 }
 
-impl<F> TextWriter<F> {
-    /// Lines of the operator at that position of the program into a new file in that directory. The
-    /// file's name holds a fresh UUID: an attempt never touches the file of another.
-    pub fn new(directory: String, operator: u32, format: F, context: &SubtaskContext) -> Self {
-        let (blocks, mut incoming) = mpsc::channel(BLOCKS_BEHIND);
-        let (done, closed) = oneshot::channel();
-        let id = uuid::Uuid::new_v4();
-        let file = PendingFile {
-            directory,
-            pending: pending_name(operator, context.subtask, &id.to_string()),
-            committed: committed_name(operator, context.subtask, &id.to_string()),
-        };
-        let (files, task) = (Arc::clone(&context.files), context.waker.clone());
-        context.io.spawn(async move {
-            let result = write_file(&files, file, &mut incoming, &task).await;
-            let _ = done.send(result);
-            // In this order: who finds the channel closed finds the reason, and who is woken finds it closed.
-            drop(incoming);
-            task.wake();
-        });
+/// What a sink gives each of its writers.
+pub(super) struct Settings<F, B, P> {
+    pub(super) format: F,
+    pub(super) buckets: B,
+    pub(super) policy: P,
+    pub(super) names: PartNames,
+}
+
+impl<In, F, B, P> FileSinkWriter<In, F, B, P>
+where
+    In: Record,
+    F: RecordFormat<In>,
+    B: BucketAssigner<In>,
+    P: RollingPolicy<In>,
+{
+    /// Files below the directory of that URI.
+    pub(super) fn new(
+        directory: String,
+        settings: Settings<F, B, P>,
+        context: &SinkContext,
+    ) -> Self {
+        let (files, target) = (Arc::clone(context.files()), directory.clone());
+        let outbox = context.outbox(COMMANDS_AHEAD, |inbox| upload(files, target, inbox));
         Self {
-            format,
-            lines: String::new(),
-            stuck: None,
-            blocks: Some(blocks),
-            closed,
+            directory,
+            format: settings.format,
+            buckets: settings.buckets,
+            policy: settings.policy,
+            names: settings.names,
+            operator: context.operator(),
+            subtask: context.subtask_index(),
+            id: uuid::Uuid::new_v4().to_string(),
+            begun: 0,
+            parts: Vec::new(),
+            by_bucket: HashMap::new(),
+            last: 0,
+            bucket: String::new(),
+            outbox,
+            report: None,
+            context: context.clone(),
         }
     }
 
-    /// Hands the block over; false if there is no room now.
-    fn hand_over(&mut self) -> Result<bool, TaskError> {
-        let Some(block) = self.stuck.take() else {
-            return Ok(true);
+    fn clock(&self) -> &TaskClock {
+        self.context.clock()
+    }
+
+    /// The file into which the record goes.
+    #[inline]
+    fn part_for(&mut self, record: &In, now: i64) -> Result<usize, TaskError> {
+        let at = match self.parts.get(self.last) {
+            Some(part) if part.bucket == self.bucket => Some(self.last),
+            _ => self.by_bucket.get(self.bucket.as_str()).copied(),
         };
-        let Some(blocks) = &self.blocks else {
-            return Ok(true);
-        };
-        match blocks.try_send(block) {
-            Ok(()) => Ok(true),
-            Err(TrySendError::Full(block)) => {
-                self.stuck = Some(block);
-                Ok(false)
+        let at = match at {
+            None => self.begin(now)?,
+            Some(at) => {
+                let info = self.parts[at].info::<In>();
+                if self.policy.should_roll_on_event(&info, record) {
+                    self.end(at)?;
+                    self.begin(now)?
+                } else {
+                    at
+                }
             }
-            Err(TrySendError::Closed(_)) => Err(self.failure()),
-        }
+        };
+        self.last = at;
+        Ok(at)
     }
 
-    fn take_lines(&mut self) {
-        if self.stuck.is_none() && !self.lines.is_empty() {
-            self.stuck = Some(Bytes::from(std::mem::take(&mut self.lines).into_bytes()));
+    #[cold]
+    fn begin(&mut self, now: i64) -> Result<usize, TaskError> {
+        check_bucket(&self.bucket).map_err(|why| self.bad(&self.bucket, &why))?;
+        let number = self.begun;
+        self.begun += 1;
+        let part = Part {
+            bucket: self.bucket.clone(),
+            number,
+            encoder: self.format.encoder(),
+            info: PartInfo {
+                size: 0,
+                records: 0,
+                created_at: now,
+                updated_at: now,
+            },
+        };
+        let names = &self.names;
+        let file = PartFile {
+            bucket: self.bucket.clone(),
+            name: names.committed(self.operator, self.subtask, &self.id, number),
+        };
+        self.outbox.push(Command::Create(number, file));
+        if let Some(at) = self.policy.rolls_at(&part.info) {
+            self.clock().wake_at(at);
         }
+        self.by_bucket.insert(self.bucket.clone(), self.parts.len());
+        self.parts.push(part);
+        Ok(self.parts.len() - 1)
     }
 
-    /// Why the writing side ended.
-    fn failure(&mut self) -> TaskError {
-        match self.closed.try_recv() {
-            Ok(Err(error)) => error,
-            Ok(Ok(_)) | Err(_) => TaskError::transient("the output file was closed too early"),
+    #[cold]
+    fn end(&mut self, at: usize) -> Result<(), TaskError> {
+        self.hand_over(at)?;
+        let part = self.parts.swap_remove(at);
+        self.by_bucket.remove(&part.bucket);
+        if let Some(moved) = self.parts.get(at) {
+            self.by_bucket.insert(moved.bucket.clone(), at);
         }
+        self.outbox.push(Command::Close(part.number));
+        Ok(())
     }
-}
 
-impl<In: Record, F: FnMut(&In, &mut String) + Send> SinkWriter<In> for TextWriter<F> {
-    fn write(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
-        for row in batch.rows.drain(..) {
-            (self.format)(&row, &mut self.lines);
-            self.lines.push('\n');
+    /// Puts what the encoder of a file has on its way.
+    fn hand_over(&mut self, at: usize) -> Result<(), TaskError> {
+        let part = &mut self.parts[at];
+        if part.encoder.is_empty() {
+            return Ok(());
         }
-        if self.lines.len() >= BLOCK {
-            self.take_lines();
-            self.hand_over()?;
+        let taken = part.encoder.take();
+        let bytes = match taken {
+            Ok(bytes) => bytes,
+            Err(why) => return Err(self.bad(&self.parts[at].bucket, &why)),
+        };
+        part.info.size += bytes.len() as u64;
+        let number = part.number;
+        self.outbox.push(Command::Write(number, Bytes::from(bytes)));
+        Ok(())
+    }
+
+    #[cold]
+    fn bad(&self, bucket: &str, why: &str) -> TaskError {
+        let file = PartFile {
+            bucket: bucket.to_owned(),
+            name: String::new(),
+        };
+        let target = file.committed(&self.directory);
+        TaskError::user(format!("output '{}': {why}", target.trim_end_matches('/')))
+    }
+
+    /// Many files that grow slowly must not hold a block each.
+    fn limit_held(&mut self) -> Result<(), TaskError> {
+        if self.parts.len() <= MANY_BUCKETS {
+            return Ok(());
+        }
+        let held: usize = self.parts.iter().map(|part| part.encoder.len()).sum();
+        if held > HELD_BYTES {
+            (0..self.parts.len()).try_for_each(|at| self.hand_over(at))?;
         }
         Ok(())
+    }
+}
+
+impl<In, F, B, P> SinkWriter<In> for FileSinkWriter<In, F, B, P>
+where
+    In: Record,
+    F: RecordFormat<In>,
+    B: BucketAssigner<In>,
+    P: RollingPolicy<In>,
+{
+    type Committable = PartFile;
+
+    #[inline]
+    fn write(&mut self, record: In, context: &SinkRecordContext) -> Result<(), TaskError> {
+        let now = context.current_processing_time();
+        self.bucket.clear();
+        let assigned = self.buckets.assign(&record, context, &mut self.bucket);
+        assigned.map_err(|why| self.bad("", &why))?;
+        let at = self.part_for(&record, now)?;
+        let part = &mut self.parts[at];
+        if let Err(why) = part.encoder.encode(&record) {
+            return Err(self.bad(&self.parts[at].bucket, &why));
+        }
+        part.info.records += 1;
+        part.info.updated_at = now;
+        if part.encoder.len() >= BLOCK {
+            self.hand_over(at)?;
+        }
+        Ok(())
+    }
+
+    fn time(&mut self, now: i64) -> Result<(), TaskError> {
+        let mut at = 0;
+        while let Some(part) = self.parts.get(at) {
+            match self.policy.rolls_at(&part.info::<In>()) {
+                Some(due) if due <= now => self.end(at)?,
+                Some(due) => {
+                    self.clock().wake_at(due);
+                    at += 1;
+                }
+                None => at += 1,
+            }
+        }
+        // Perhaps nothing comes after which the task would ask.
+        self.outbox.settle().map(drop)
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        Ok(self.hand_over()? && self.lines.len() < 2 * BLOCK)
+        self.limit_held()?;
+        self.outbox.settle()
     }
 
+    /// Nobody can read the files before they are committed: larger blocks are better.
     fn flush(&mut self) -> Result<(), TaskError> {
-        // Nobody can read the file before it is committed: larger blocks are better.
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
-        while self.stuck.as_ref().is_some_and(|block| !block.is_empty()) || !self.lines.is_empty() {
-            self.take_lines();
-            if !self.hand_over()? {
-                return Ok(Poll::Pending);
-            }
+    fn prepare_commit(&mut self) -> Result<Poll<Vec<PartFile>>, TaskError> {
+        if self.begun == 0 {
+            return Ok(Poll::Ready(Vec::new()));
         }
-        if self.blocks.is_some() {
-            self.stuck = Some(COMPLETE);
-            if !self.hand_over()? {
-                return Ok(Poll::Pending);
+        if self.report.is_none() {
+            while !self.parts.is_empty() {
+                self.end(self.parts.len() - 1)?;
             }
-            self.blocks = None;
+            let (confirm, report) = self.context.confirmation();
+            self.outbox.push(Command::Report(confirm));
+            self.report = Some(report);
         }
-        match self.closed.try_recv() {
-            Ok(file) => Ok(Poll::Ready(
-                file?.iter().map(Message::encode_to_vec).collect(),
-            )),
-            Err(oneshot::error::TryRecvError::Empty) => Ok(Poll::Pending),
-            Err(oneshot::error::TryRecvError::Closed) => Err(TaskError::transient(
-                "the output file was given up: the worker is stopping",
-            )),
+        self.outbox.settle()?;
+        match self.report.as_mut().map(Confirmation::poll) {
+            Some(Poll::Ready(Some(files))) => {
+                self.report = None;
+                Ok(Poll::Ready(files))
+            }
+            // The outbox knows why, or is told soon.
+            Some(Poll::Ready(None) | Poll::Pending) | None => Ok(Poll::Pending),
         }
     }
 }
 
-/// Writes until the task says that the file is complete. A task that is dropped before that closes
-/// its end of the channel: the file is removed.
-pub(super) async fn write_file(
-    files: &flott_filesystem::FileSystems,
-    file: PendingFile,
-    blocks: &mut mpsc::Receiver<Bytes>,
-    task: &Waker,
-) -> Result<Option<PendingFile>, TaskError> {
-    let target = join(&file.directory, &file.committed);
-    let failed = |error: FileSystemError| {
-        TaskError::transient(format!("output '{target}' cannot be written: {error}"))
-    };
-    let mut writer: Option<Box<dyn FileWriter>> = None;
-    let mut complete = false;
-    while let Some(block) = blocks.recv().await {
-        task.wake();
-        if block.is_empty() {
-            complete = true;
-            break;
-        }
-        let open = match &mut writer {
-            Some(open) => open,
-            None => {
-                let path = join(&file.directory, &file.pending);
-                let (fs, path) = files.resolve(&path).map_err(failed)?;
-                let created = fs
-                    .create(&path, CreateOptions::default())
-                    .await
-                    .map_err(failed)?;
-                writer.insert(created)
-            }
-        };
-        open.write(block).await.map_err(failed)?;
-    }
-    let Some(open) = writer else { return Ok(None) };
-    if !complete {
-        open.abort().await.map_err(failed)?;
-        return Ok(None);
-    }
-    open.close().await.map_err(failed)?;
-    Ok(Some(file))
-}
+#[cfg(test)]
+mod tests;

@@ -1,179 +1,186 @@
-//! Lines of text to a TCP server.
+//! Records to a TCP server.
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
-use flott_network::{Batch, Waker};
 use flott_operators::TaskError;
-use flott_operators::sink::api::{Sink, Writer, WriterContext};
+use flott_operators::sink::api::{Sink, SinkWriter};
+use flott_operators::sink::{Inbox, Outbox, SinkContext, SinkRecordContext};
 use flott_record::Record;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::oneshot;
 
 /// Bytes handed over at once.
 const BLOCK: usize = 16 << 10;
 /// Blocks under way to the server.
-const BLOCKS_BEHIND: usize = 4;
+const BLOCKS_AHEAD: usize = 4;
+/// The pause before a connection is tried again.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Sends each record to a TCP server, one connection for each subtask. What was sent cannot be taken
-/// back: after a restart the server gets it again. For demonstrations and tests.
+/// back: after a restart, or when a connection broke, the server gets records again, and it may miss
+/// what was under way. For demonstrations and tests.
 ///
 /// ```
 /// # use flott_connectors::socket::SocketSink;
-/// let sink = SocketSink::new("localhost", 9999, |n: &i64, text: &mut String| {
-///     text.push_str(&n.to_string());
-///     text.push('\n');
-/// });
+/// let sink = SocketSink::new("localhost", 9999, |n: &i64, bytes: &mut Vec<u8>| {
+///     bytes.extend_from_slice(n.to_string().as_bytes());
+///     bytes.push(b'\n');
+/// })
+/// .max_retries(3);
 /// # let _ = sink;
 /// ```
 pub struct SocketSink<F> {
+    address: Address,
+    serialize: F,
+}
+
+#[derive(Debug, Clone)]
+struct Address {
     host: Arc<str>,
     port: u16,
-    format: F,
+    retries: u32,
 }
 
 impl<F> SocketSink<F> {
-    /// Sends what `format` appends for each record.
-    pub fn new<In>(host: &str, port: u16, format: F) -> Self
+    /// Sends the bytes that `serialize` appends for each record.
+    pub fn new<In>(host: &str, port: u16, serialize: F) -> Self
     where
-        F: FnMut(&In, &mut String) + Clone + Send + Sync + 'static,
+        F: FnMut(&In, &mut Vec<u8>) + Clone + Send + Sync + 'static,
     {
         Self {
-            host: host.into(),
-            port,
-            format,
+            address: Address {
+                host: host.into(),
+                port,
+                retries: 0,
+            },
+            serialize,
         }
+    }
+
+    /// How often a connection that cannot be made, or that broke, is tried again, half a second apart;
+    /// default: 0. Bytes that arrive begin the count anew.
+    #[must_use]
+    pub fn max_retries(mut self, retries: u32) -> Self {
+        self.address.retries = retries;
+        self
     }
 }
 
 impl<In, F> Sink<In> for SocketSink<F>
 where
     In: Record,
-    F: FnMut(&In, &mut String) + Clone + Send + Sync + 'static,
+    F: FnMut(&In, &mut Vec<u8>) + Clone + Send + Sync + 'static,
 {
     type Writer = SocketWriter<F>;
 
-    fn create_writer(&self, context: &WriterContext) -> Result<Self::Writer, TaskError> {
-        let (blocks, incoming) = mpsc::channel(BLOCKS_BEHIND);
-        let (done, sent) = oneshot::channel();
-        let (host, port, task) = (Arc::clone(&self.host), self.port, context.waker());
-        context.spawn(async move {
-            let result = send(&host, port, incoming, &task).await;
-            let _ = done.send(result.map_err(|error| {
-                TaskError::transient(format!(
-                    "cannot write to the socket at {host}:{port}: {error}"
-                ))
-            }));
-            task.wake();
-        });
+    fn create_writer(&self, context: &SinkContext) -> Result<Self::Writer, TaskError> {
+        let address = self.address.clone();
         Ok(SocketWriter {
-            format: self.format.clone(),
-            text: String::new(),
-            stuck: None,
-            blocks: Some(blocks),
-            sent,
+            serialize: self.serialize.clone(),
+            bytes: Vec::new(),
+            outbox: context.outbox(BLOCKS_AHEAD, |inbox| send(address, inbox)),
         })
     }
 }
 
-async fn send(
-    host: &str,
-    port: u16,
-    mut blocks: mpsc::Receiver<Bytes>,
-    task: &Waker,
-) -> std::io::Result<()> {
-    let mut stream = TcpStream::connect((host, port)).await?;
-    while let Some(block) = blocks.recv().await {
-        task.wake();
-        stream.write_all(&block).await?;
+/// Until the writer has finished. A block whose sending failed is sent again, whole.
+async fn send(address: Address, mut inbox: Inbox<Bytes>) -> Result<(), TaskError> {
+    let mut left = address.retries;
+    let mut stream = None;
+    // At once: a server that is not there is noticed before there are records.
+    let mut block = Some(Bytes::new());
+    while let Some(bytes) = &block {
+        match send_block(&address, &mut stream, bytes).await {
+            Ok(()) => {
+                left = address.retries;
+                block = inbox.recv().await;
+            }
+            Err(error) => {
+                stream = None;
+                if left == 0 {
+                    return Err(failed(&address, &error));
+                }
+                left -= 1;
+                tokio::time::sleep(RETRY_PAUSE).await;
+            }
+        }
     }
-    stream.shutdown().await
+    match stream {
+        Some(mut stream) => {
+            let ended = stream.shutdown().await;
+            ended.map_err(|error| failed(&address, &error))
+        }
+        None => Ok(()),
+    }
 }
 
-/// Writes for [`SocketSink`].
+async fn send_block(
+    address: &Address,
+    stream: &mut Option<TcpStream>,
+    bytes: &Bytes,
+) -> std::io::Result<()> {
+    let open = match stream {
+        Some(open) => open,
+        None => {
+            let connected = TcpStream::connect((&*address.host, address.port)).await?;
+            stream.insert(connected)
+        }
+    };
+    open.write_all(bytes).await
+}
+
+fn failed(address: &Address, error: &std::io::Error) -> TaskError {
+    let Address { host, port, .. } = address;
+    TaskError::transient(format!(
+        "cannot write to the socket at {host}:{port}: {error}"
+    ))
+}
+
+/// Sends for [`SocketSink`].
 pub struct SocketWriter<F> {
-    format: F,
-    text: String,
-    /// What did not fit into the queue.
-    stuck: Option<Bytes>,
-    blocks: Option<mpsc::Sender<Bytes>>,
-    sent: oneshot::Receiver<Result<(), TaskError>>,
+    serialize: F,
+    bytes: Vec<u8>,
+    outbox: Outbox<Bytes>,
 }
 
 impl<F> SocketWriter<F> {
-    /// Hands over what there is; whether nothing is left.
-    fn hand_over(&mut self) -> Result<bool, TaskError> {
-        loop {
-            if self.stuck.is_none() && !self.text.is_empty() {
-                self.stuck = Some(std::mem::take(&mut self.text).into_bytes().into());
-            }
-            let (Some(block), Some(blocks)) = (self.stuck.take(), &self.blocks) else {
-                return Ok(true);
-            };
-            match blocks.try_send(block) {
-                Ok(()) => (),
-                Err(TrySendError::Full(block)) => {
-                    self.stuck = Some(block);
-                    return Ok(false);
-                }
-                Err(TrySendError::Closed(block)) => {
-                    self.stuck = Some(block);
-                    return match self.sent.try_recv() {
-                        Ok(Err(error)) => Err(error),
-                        // The reason is on its way, and wakes the task.
-                        Err(oneshot::error::TryRecvError::Empty) => Ok(false),
-                        Ok(Ok(())) | Err(oneshot::error::TryRecvError::Closed) => {
-                            Err(TaskError::transient("the socket was closed too early"))
-                        }
-                    };
-                }
-            }
+    fn hand_over(&mut self) {
+        if !self.bytes.is_empty() {
+            let bytes = std::mem::take(&mut self.bytes);
+            self.outbox.push(bytes.into());
         }
     }
 }
 
-impl<In, F: FnMut(&In, &mut String) + Send + 'static> Writer<In> for SocketWriter<F> {
+impl<In, F> SinkWriter<In> for SocketWriter<F>
+where
+    In: Record,
+    F: FnMut(&In, &mut Vec<u8>) + Send + 'static,
+{
     type Committable = ();
 
-    fn write(&mut self, batch: &mut Batch<In>) -> Result<(), TaskError> {
-        for row in batch.rows.drain(..) {
-            (self.format)(&row, &mut self.text);
-        }
-        if self.text.len() >= BLOCK {
-            self.hand_over()?;
+    fn write(&mut self, record: In, _: &SinkRecordContext) -> Result<(), TaskError> {
+        (self.serialize)(&record, &mut self.bytes);
+        if self.bytes.len() >= BLOCK {
+            self.hand_over();
         }
         Ok(())
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        if self.stuck.is_some() {
-            self.hand_over()
-        } else {
-            Ok(true)
-        }
+        self.outbox.settle()
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
-        self.hand_over().map(drop)
+        self.hand_over();
+        self.outbox.settle().map(drop)
     }
 
     fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
-        if self.blocks.is_some() {
-            if !self.hand_over()? {
-                return Ok(Poll::Pending);
-            }
-            self.blocks = None;
-        }
-        match self.sent.try_recv() {
-            Ok(sent) => sent.map(|()| Poll::Ready(Vec::new())),
-            Err(oneshot::error::TryRecvError::Empty) => Ok(Poll::Pending),
-            Err(oneshot::error::TryRecvError::Closed) => Err(TaskError::transient(
-                "the socket was given up: the worker is stopping",
-            )),
-        }
+        self.hand_over();
+        Ok(self.outbox.finish()?.map(|()| Vec::new()))
     }
 }

@@ -3,15 +3,19 @@
 use std::fmt::{Debug, Display};
 use std::sync::Arc;
 
-use flott_connectors::discard::DiscardWriter;
+use flott_connectors::discard::DiscardSink;
 use flott_connectors::file::{
-    SubmissionStage, TextWriter, abandon_output, committer, prepare_output,
+    CsvEncoding, DefaultRollingPolicy, FileSink, JsonLinesEncoding, RecordFormat, SubmissionStage,
+    TextEncoding,
 };
-use flott_connectors::print::PrintWriter;
+use flott_connectors::print::PrintSink;
+use flott_connectors::socket::SocketSink;
 use flott_model::ShipStrategy;
 use flott_operators::pipe::Pipe;
-use flott_operators::sink::api::{self, CommitContext, DrivenWriter, Sink, WriterContext};
-use flott_operators::sink::{Committer, SinkOperator, SinkWriter};
+use flott_operators::sink::api::Sink;
+use flott_operators::sink::{
+    self, AnyCommitter, CommitterContext, Driven, DrivenWriter, SinkContext, SinkOperator,
+};
 use flott_operators::source::SubmissionContext;
 use flott_operators::{SubtaskContext, TaskError};
 use flott_record::Record;
@@ -73,7 +77,7 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     /// Ends the stream in writers made by `make`, one per subtask.
     fn end_in<W, F>(self, name: &str, make: F, ends: Ends) -> DataStreamSink
     where
-        W: SinkWriter<T> + 'static,
+        W: DrivenWriter<T> + 'static,
         F: Fn(&SubtaskContext) -> Result<W, TaskError> + Send + Sync + 'static,
     {
         // The sink is a node of its own: settings of the sink are not those of what is before it.
@@ -107,17 +111,74 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     }
 
     /// Prints each record to the standard output of its process (on YARN: the worker's `.out` file
-    /// in the container's log directory); with several subtasks each line begins with `n> `.
+    /// in the container's log directory); with several subtasks each line begins with `n> `, n from 1.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).print();
+    /// env.execute("print")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn print(self) -> DataStreamSink
     where
         T: Display,
     {
-        let make =
-            |context: &SubtaskContext| Ok(PrintWriter::new(context.subtask, context.parallelism));
-        self.end_in("Print to Std. Out", make, Ends::default())
+        self.sink_named("Print to Std. Out", PrintSink::to_out())
+    }
+
+    /// As [`DataStream::print`], but each line begins with `identifier> `, or with `identifier:n> ` if
+    /// there are several subtasks.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).print_with_identifier("numbers");
+    /// env.execute("print")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn print_with_identifier(self, identifier: &str) -> DataStreamSink
+    where
+        T: Display,
+    {
+        let sink = PrintSink::to_out().with_identifier(identifier);
+        self.sink_named("Print to Std. Out", sink)
+    }
+
+    /// As [`DataStream::print`], to the error output (on YARN: the worker's `.err` file). With an
+    /// identifier: `sink_to(PrintSink::to_err().with_identifier("late"))`.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).print_to_err();
+    /// env.execute("print")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn print_to_err(self) -> DataStreamSink
+    where
+        T: Display,
+    {
+        self.sink_named("Print to Std. Err", PrintSink::to_err())
     }
 
     /// Prints each record as `{:?}` shows it.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).map(|n| (n, n * n)).print_debug();
+    /// env.execute("print")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn print_debug(self) -> DataStreamSink
     where
         T: Debug,
@@ -134,13 +195,17 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     /// # let directory = std::env::temp_dir().join(format!("flott-sink-to-{}", std::process::id()));
     /// # let directory = directory.to_str().ok_or("not UTF-8")?;
     /// # let env = StreamExecutionEnvironment::get()?;
-    /// env.from_sequence(1, 3).sink_to(FileSink::json_lines(directory), "numbers");
+    /// env.from_sequence(1, 3).sink_to(FileSink::json_lines(directory)).name("numbers");
     /// # env.execute("sink_to")?;
     /// # std::fs::remove_dir_all(directory)?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn sink_to<S: Sink<T>>(self, sink: S, name: &str) -> DataStreamSink {
+    pub fn sink_to<S: Sink<T>>(self, sink: S) -> DataStreamSink {
+        self.sink_named("Writer", sink)
+    }
+
+    fn sink_named<S: Sink<T>>(self, name: &str, sink: S) -> DataStreamSink {
         let stream = self.seal();
         let operator = stream.env.next_node() as u32;
         let (sink, prepared) = (Arc::new(sink), Prepared::default());
@@ -148,22 +213,15 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
         let make = move |context: &SubtaskContext| {
             let (sink, prepared) = &writers;
             let prepared = prepared.get().cloned().unwrap_or_default();
-            let context = WriterContext::new(context, prepared);
-            sink.create_writer(&context).map(DrivenWriter)
+            let context = SinkContext::new(context, prepared);
+            sink.create_writer(&context).map(Driven)
         };
-        let committer: Committer = {
-            let (sink, prepared) = (Arc::clone(&sink), Arc::clone(&prepared));
-            Arc::new(move |files, committables| {
-                let prepared = prepared.get().cloned().unwrap_or_default();
-                let io = tokio::runtime::Handle::current();
-                let context = CommitContext::new(files, io, operator, prepared);
-                Box::pin(api::commit::<T, S>(
-                    Arc::clone(&sink),
-                    context,
-                    committables,
-                ))
-            })
-        };
+        let committed = Arc::clone(&prepared);
+        let committer = sink::any_committer::<T, S>(Arc::clone(&sink), move |files| {
+            let prepared = committed.get().cloned().unwrap_or_default();
+            let io = tokio::runtime::Handle::current();
+            CommitterContext::new(files, io, operator, prepared)
+        });
         let ends = Ends {
             committer: Some(committer),
             prepare: Some(prepare_sink::<T, S>(Arc::clone(&sink))),
@@ -181,14 +239,25 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     }
 
     /// Drops all records.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).discard();
+    /// env.execute("discard")?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn discard(self) -> DataStreamSink {
-        self.end_in("Discard", |_| Ok(DiscardWriter), Ends::default())
+        self.sink_named("Discard", DiscardSink)
     }
 
     /// Writes each record as a line of text to files in a directory, on any file system. `format`
     /// appends the record to the line; the line end is added. The directory must not exist, or be
-    /// empty. Files appear when the job is FINISHED, all at once or, after a failure in the middle
-    /// of that, one by one; a job that fails leaves none.
+    /// empty. Each subtask that has records writes one file. Files appear when the job is FINISHED, all
+    /// at once or, after a failure in the middle of that, one by one; a job that fails leaves none. For
+    /// files that roll, for buckets and for names see [`FileSink`].
     ///
     /// ```
     /// # use flott::prelude::*;
@@ -206,44 +275,76 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     where
         F: FnMut(&T, &mut String) + Clone + Send + Sync + 'static,
     {
-        let stream = self.seal();
-        let operator = stream.env.next_node() as u32;
-        let prepared = Prepared::default();
-        let (target, checked) = (Arc::clone(&prepared), directory.to_owned());
-        let make = move |context: &SubtaskContext| {
-            let directory = target
-                .get()
-                .map(|uri| String::from_utf8_lossy(uri).into_owned());
-            let directory = directory.ok_or_else(|| {
-                TaskError::fatal("the output directory was not fixed at submission")
-            })?;
-            Ok(TextWriter::new(
-                directory,
-                operator,
-                format.clone(),
-                context,
-            ))
-        };
-        let prepare: Prepare = Box::new(move |at| {
-            Box::pin(async move {
-                prepare_output(&at.files, &checked, at.stage)
-                    .await
-                    .map(String::into_bytes)
-            })
-        });
-        let abandon: Abandon = Box::new(move |files, uri| {
-            Box::pin(async move {
-                let directory = String::from_utf8_lossy(&uri);
-                abandon_output(&files, &directory, operator).await
-            })
-        });
-        let ends = Ends {
-            committer: Some(committer(operator)),
-            prepare: Some(prepare),
-            abandon: Some(abandon),
-            prepared,
-        };
-        stream.end_in("Text Files", make, ends)
+        self.write_files("Text Files", directory, TextEncoding::new(format))
+    }
+
+    /// Writes records as comma-separated values, in each file after a header line if they are structs.
+    /// Their fields must be simple values. For the rest see [`DataStream::write_text`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("flott-csv-{}", std::process::id()));
+    /// # let directory = directory.to_str().ok_or("not UTF-8")?;
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).map(|n| (n, n * n)).write_csv(directory);
+    /// # env.execute("write_csv")?;
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_csv(self, directory: &str) -> DataStreamSink {
+        self.write_files("CSV Files", directory, CsvEncoding::new())
+    }
+
+    /// Writes each record as a line with a JSON value. For the rest see [`DataStream::write_text`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let directory = std::env::temp_dir().join(format!("flott-json-{}", std::process::id()));
+    /// # let directory = directory.to_str().ok_or("not UTF-8")?;
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).map(|n| (n, n * n)).write_json(directory);
+    /// # env.execute("write_json")?;
+    /// # std::fs::remove_dir_all(directory)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_json(self, directory: &str) -> DataStreamSink {
+        self.write_files("JSON Files", directory, JsonLinesEncoding)
+    }
+
+    fn write_files<F>(self, name: &str, directory: &str, format: F) -> DataStreamSink
+    where
+        F: RecordFormat<T>,
+    {
+        let sink = FileSink::for_row_format(directory, format);
+        self.sink_named(
+            name,
+            sink.with_rolling_policy(DefaultRollingPolicy::never()),
+        )
+    }
+
+    /// Sends each record to a TCP server, one connection for each subtask: the bytes that `serialize`
+    /// appends. After a restart the server gets records again. For retries see [`SocketSink`].
+    ///
+    /// ```no_run
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).write_to_socket("localhost", 9999, |n, bytes| {
+    ///     bytes.extend_from_slice(format!("{n}\n").as_bytes());
+    /// });
+    /// env.execute("socket")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_to_socket<F>(self, host: &str, port: u16, serialize: F) -> DataStreamSink
+    where
+        F: FnMut(&T, &mut Vec<u8>) + Clone + Send + Sync + 'static,
+    {
+        self.sink_named("Socket", SocketSink::new(host, port, serialize))
     }
 }
 
@@ -255,7 +356,7 @@ fn prepare_sink<T: Record, S: Sink<T>>(sink: Arc<S>) -> Prepare {
             let context = SubmissionContext::new(at.files, io, at.parallelism)
                 .for_plan(at.stage == SubmissionStage::Plan)
                 .for_retry(at.stage == SubmissionStage::Retry);
-            off_thread(move || sink.prepare(&context)).await
+            sink::prepare::<T, S>(sink, context).await
         })
     })
 }
@@ -264,23 +365,16 @@ fn abandon_sink<T: Record, S: Sink<T>>(sink: Arc<S>, operator: u32) -> Abandon {
     Box::new(move |files, prepared| {
         Box::pin(async move {
             let io = tokio::runtime::Handle::current();
-            let context = CommitContext::new(files, io, operator, prepared);
-            off_thread(move || sink.abandon(&context)).await
+            let context = CommitterContext::new(files, io, operator, prepared);
+            sink::abandon::<T, S>(sink, context).await
         })
     })
-}
-
-async fn off_thread<R: Send + 'static>(
-    run: impl FnOnce() -> Result<R, TaskError> + Send + 'static,
-) -> Result<R, TaskError> {
-    let ran = tokio::task::spawn_blocking(run).await;
-    ran.unwrap_or_else(|error| Err(TaskError::user(format!("the sink panicked: {error}"))))
 }
 
 /// What a sink does at both ends of the job.
 #[derive(Default)]
 struct Ends {
-    committer: Option<Committer>,
+    committer: Option<AnyCommitter>,
     prepare: Option<Prepare>,
     abandon: Option<Abandon>,
     prepared: Prepared,

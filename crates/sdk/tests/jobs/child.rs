@@ -61,6 +61,7 @@ fn entry() {
             let env = StreamExecutionEnvironment::get().unwrap();
             assert_eq!(env.default_parallelism(), 3);
         }
+        Ok("prints") => crate::sinks::prints(),
         Ok("sinks-survive") => crate::sinks::sinks_survive(),
         Ok("sources-survive") => crate::reading::sources_survive(),
         Ok("sources-keep-together") => crate::reading::sources_keep_together(),

@@ -8,62 +8,94 @@ fn file_systems() -> Arc<FileSystems> {
     Arc::new(FileSystems::new([].into(), None, None).unwrap())
 }
 
-fn names(directory: &Path) -> Vec<String> {
-    let mut names: Vec<String> = std::fs::read_dir(directory)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
+/// Paths below a directory, sorted.
+fn names(root: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(directory) = open.pop() {
+        for entry in std::fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let below = path.strip_prefix(root).unwrap().to_str().unwrap();
+            names.push(below.to_owned());
+            if path.is_dir() {
+                open.push(path);
+            }
+        }
+    }
     names.sort();
     names
 }
 
-/// A pending file of an operator and what commits it.
-fn pending(directory: &Path, operator: u32, id: &str) -> Vec<u8> {
-    let file = PendingFile {
+fn output(directory: &Path, operator: u32) -> Output {
+    Output {
         directory: format!("file://{}", directory.display()),
-        pending: pending_name(operator, 0, id),
-        committed: committed_name(operator, 0, id),
+        names: PartNames::default(),
+        operator,
+    }
+}
+
+/// A name with an id that ends with that digit.
+fn name(operator: u32, id: u8) -> String {
+    let id = format!("00000000-0000-4000-8000-00000000000{id}");
+    PartNames::default().committed(operator, 0, &id, 0)
+}
+
+/// A pending file of an operator.
+fn pending(directory: &Path, operator: u32, bucket: &str, id: u8) -> PartFile {
+    let part = PartFile {
+        bucket: bucket.to_owned(),
+        name: name(operator, id),
     };
-    std::fs::write(directory.join(&file.pending), id).unwrap();
-    file.encode_to_vec()
+    let path = part.pending(directory.to_str().unwrap());
+    std::fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
+    std::fs::write(path, id.to_string()).unwrap();
+    part
+}
+
+fn hidden(name: &str) -> String {
+    format!(".{name}{IN_PROGRESS}")
 }
 
 #[tokio::test]
 async fn a_commit_may_be_tried_again() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let files = [pending(root, 3, "a"), pending(root, 3, "b")];
+    let parts = [pending(root, 3, "", 1), pending(root, 3, "b", 2)];
+    let output = output(root, 3);
     // The first try ended after one file.
-    committer(3)(file_systems(), vec![files[0].clone()])
-        .await
-        .unwrap();
-    let b = pending(root, 3, "b");
-    assert_eq!(b, files[1]);
+    let first = vec![parts[0].clone()];
+    output.commit(&file_systems(), first).await.unwrap();
+    pending(root, 3, "b", 2);
     for _ in 0..2 {
-        committer(3)(file_systems(), files.to_vec()).await.unwrap();
-        assert_eq!(names(root), ["part-3-0-a", "part-3-0-b"]);
+        let all = parts.to_vec();
+        output.commit(&file_systems(), all).await.unwrap();
+        let second = format!("b/{}", name(3, 2));
+        assert_eq!(names(root), ["b".to_owned(), second.clone(), name(3, 1)]);
+        assert_eq!(std::fs::read_to_string(root.join(second)).unwrap(), "2");
     }
-    assert_eq!(
-        std::fs::read_to_string(root.join("part-3-0-b")).unwrap(),
-        "b"
-    );
 }
 
 #[tokio::test]
 async fn a_commit_removes_the_leftovers_of_its_operator_only() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let file = pending(root, 1, "good");
-    pending(root, 1, "leftover");
-    pending(root, 11, "of-another-sink");
+    let part = pending(root, 1, "", 1);
+    pending(root, 1, "", 2);
+    pending(root, 1, "left/over", 3);
+    pending(root, 11, "", 4);
+    pending(root, 11, "shared", 5);
+    pending(root, 1, "shared", 6);
     std::fs::write(root.join(".part-of-nobody"), "").unwrap();
-    committer(1)(file_systems(), vec![file]).await.unwrap();
+    let output = output(root, 1);
+    output.commit(&file_systems(), vec![part]).await.unwrap();
     assert_eq!(
         names(root),
         [
-            ".part-11-0-of-another-sink.inprogress",
-            ".part-of-nobody",
-            "part-1-0-good"
+            hidden(&name(11, 4)),
+            ".part-of-nobody".to_owned(),
+            name(1, 1),
+            "shared".to_owned(),
+            format!("shared/{}", hidden(&name(11, 5))),
         ]
     );
 }
@@ -71,21 +103,33 @@ async fn a_commit_removes_the_leftovers_of_its_operator_only() {
 #[tokio::test]
 async fn a_file_that_is_gone_cannot_be_committed() {
     let directory = tempfile::tempdir().unwrap();
-    let file = pending(directory.path(), 1, "gone");
-    std::fs::remove_file(directory.path().join(pending_name(1, 0, "gone"))).unwrap();
-    let error = committer(1)(file_systems(), vec![file]).await.unwrap_err();
-    assert!(
-        error.message.contains("part-1-0-gone' cannot be committed"),
-        "{error}"
-    );
+    let part = PartFile {
+        bucket: String::new(),
+        name: name(1, 9),
+    };
+    let output = output(directory.path(), 1);
+    let error = output
+        .commit(&file_systems(), vec![part])
+        .await
+        .unwrap_err();
+    let expected = format!("{}' cannot be committed", name(1, 9));
+    assert!(error.message.contains(&expected), "{error}");
 }
 
 #[tokio::test]
-async fn a_committable_that_is_damaged_is_an_error() {
-    let error = committer(1)(file_systems(), vec![vec![0xff; 5]])
-        .await
-        .unwrap_err();
-    assert!(error.message.contains("cannot be read"), "{error}");
+async fn many_files_are_renamed_side_by_side() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let parts: Vec<PartFile> = (0..100)
+        .map(|n| pending(root, 1, &format!("{}", n / 10), (n % 10) as u8))
+        .collect();
+    let output = output(root, 1);
+    output.commit(&file_systems(), parts.clone()).await.unwrap();
+    let visible = names(root);
+    assert_eq!(visible.len(), 110);
+    for part in parts {
+        assert!(visible.contains(&format!("{}/{}", part.bucket, part.name)));
+    }
 }
 
 #[tokio::test]
@@ -101,7 +145,7 @@ async fn a_directory_is_prepared_once_and_found_again_by_a_retry() {
     prepare_output(&files, &uri, SubmissionStage::First)
         .await
         .unwrap();
-    pending(&out, 1, "left");
+    pending(&out, 1, "", 1);
     let error = prepare_output(&files, &uri, SubmissionStage::First)
         .await
         .unwrap_err();
@@ -111,30 +155,33 @@ async fn a_directory_is_prepared_once_and_found_again_by_a_retry() {
         .await
         .unwrap_err();
     assert!(error.message.contains("is not empty"), "{error}");
-    assert_eq!(
-        prepare_output(&files, &uri, SubmissionStage::Retry)
-            .await
-            .unwrap(),
-        uri
-    );
+    let again = prepare_output(&files, &uri, SubmissionStage::Retry);
+    assert_eq!(again.await.unwrap(), uri);
 }
 
 #[tokio::test]
 async fn what_an_earlier_attempt_had_committed_is_replaced() {
     let directory = tempfile::tempdir().unwrap();
     let root = directory.path();
-    let file = pending(root, 1, "now");
-    for name in ["part-1-0-before", "part-11-0-of-another-sink", "unrelated"] {
+    let part = pending(root, 1, "now", 1);
+    std::fs::create_dir(root.join("before")).unwrap();
+    let before = format!("before/{}", name(1, 2));
+    for name in [before, name(1, 3), name(11, 4), "part-1-0-notes".to_owned()] {
         std::fs::write(root.join(name), "").unwrap();
     }
+    let output = output(root, 1);
     // Twice: the answer of the first may be lost.
     for _ in 0..2 {
-        committer(1)(file_systems(), vec![file.clone()])
-            .await
-            .unwrap();
+        let parts = vec![part.clone()];
+        output.commit(&file_systems(), parts).await.unwrap();
         assert_eq!(
             names(root),
-            ["part-1-0-now", "part-11-0-of-another-sink", "unrelated"]
+            [
+                "now".to_owned(),
+                format!("now/{}", name(1, 1)),
+                "part-1-0-notes".to_owned(),
+                name(11, 4),
+            ]
         );
     }
 }
@@ -150,15 +197,15 @@ async fn a_job_that_does_not_finish_leaves_nothing() {
         .await
         .unwrap();
     assert!(!out.exists());
-    abandon_output(&files, uri, 1).await.unwrap();
+    output(&out, 1).abandon(&files).await.unwrap();
 
     prepare_output(&files, uri, SubmissionStage::First)
         .await
         .unwrap();
-    pending(&out, 1, "left");
-    pending(&out, 2, "of-another-sink");
-    abandon_output(&files, uri, 1).await.unwrap();
-    assert_eq!(names(&out), [".part-2-0-of-another-sink.inprogress"]);
-    abandon_output(&files, uri, 2).await.unwrap();
+    pending(&out, 1, "a/b", 1);
+    pending(&out, 2, "", 2);
+    output(&out, 1).abandon(&files).await.unwrap();
+    assert_eq!(names(&out), [hidden(&name(2, 2))]);
+    output(&out, 2).abandon(&files).await.unwrap();
     assert!(!out.exists());
 }
