@@ -131,10 +131,7 @@ impl Conversation<'_> {
             watch.until_end(report).await?;
             run.deployer.created.set(id, Phase::Ended);
             if let Some(ended) = watch.result(&job) {
-                let mut jobs = self.jobs.borrow_mut();
-                jobs.entry(job)
-                    .and_modify(|job| job.ended = Some(ended.clone()));
-                drop(jobs);
+                self.note_end(&ended);
                 let kind = launcher_message::Kind::Ended(ended);
                 connection.answer(kind).await;
             }
@@ -153,6 +150,12 @@ impl Conversation<'_> {
         };
         connection.answer(kind).await;
         Ok(())
+    }
+
+    fn note_end(&self, ended: &JobEnded) {
+        if let Some(job) = self.jobs.borrow_mut().get_mut(&ended.job) {
+            job.ended = Some(ended.clone());
+        }
     }
 
     /// `main()` failed: nobody waits for the results of its jobs any more.

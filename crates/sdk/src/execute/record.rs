@@ -45,7 +45,8 @@ pub(crate) struct ExecutedJob {
 /// How an `execute()` of this program went.
 pub(crate) enum Executed {
     Job(Arc<Job>),
-    Not(ExecutedJob),
+    /// It was not submitted, or not accepted.
+    Not(Box<ExecutedJob>),
 }
 
 impl Executed {
@@ -53,14 +54,14 @@ impl Executed {
         let nothing = ExecutedJob::default();
         match outcome {
             Ok(job) => Self::Job(Arc::clone(job)),
-            Err(Error::Refused(reason)) => Self::Not(ExecutedJob {
+            Err(Error::Refused(reason)) => Self::Not(Box::new(ExecutedJob {
                 refused: reason.clone(),
                 ..nothing
-            }),
-            Err(error) => Self::Not(ExecutedJob {
+            })),
+            Err(error) => Self::Not(Box::new(ExecutedJob {
                 unsubmitted: error.to_string(),
                 ..nothing
-            }),
+            })),
         }
     }
 }
@@ -83,7 +84,7 @@ pub(crate) fn values(executed: &[Executed]) -> Result<Vec<OnceValue>, Error> {
     for (index, executed) in (0_u32..).zip(executed) {
         let record = match executed {
             Executed::Job(job) => job.record().map_err(too_large)?,
-            Executed::Not(record) => record.clone(),
+            Executed::Not(record) => ExecutedJob::clone(record),
         };
         let value = record.encode_to_vec();
         bytes += value.len();
@@ -224,8 +225,8 @@ impl Configured {
 mod tests {
     use super::*;
 
-    fn job(ended: Option<JobEnded>, frames: &[usize]) -> ExecutedJob {
-        ExecutedJob {
+    fn job(ended: Option<JobEnded>, frames: &[usize]) -> Box<ExecutedJob> {
+        Box::new(ExecutedJob {
             job: JobId(7).to_string(),
             ended,
             frames: frames
@@ -238,7 +239,7 @@ mod tests {
                 .collect(),
             over: true,
             ..ExecutedJob::default()
-        }
+        })
     }
 
     #[test]
