@@ -248,7 +248,8 @@ mod tests {
         let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
         let context = SubtaskContext::for_tests("Source");
         // A full batch fills the ring; the rest is flushed when the source rests.
-        let full = batch_rows::<u64>() as u64;
+        // A port counts a row with the hash of its key.
+        let full = batch_rows::<(u64, u64)>() as u64;
         let mut task = SourceTask::new(
             Bursts(VecDeque::from([full + 1])),
             Box::new(PipeTo::new(Identity, writer, &context)),
