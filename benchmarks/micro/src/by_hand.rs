@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader};
 
 use anyhow::{Context, Result};
 
-use crate::jobs::{Done, Setting, key, mix, wordcount};
+use crate::jobs::{Done, Setting, key, mix, tumbling, wordcount};
 
 pub(crate) fn chain(setting: &Setting<'_>) -> Result<Done> {
     let mut done = Done {
@@ -78,6 +78,33 @@ pub(crate) fn keyed<const KEYS: u64>(setting: &Setting<'_>) -> Result<Done> {
         records: setting.events,
         checksum,
     })
+}
+
+/// The counts of one window in one flat table, emptied when the next window begins.
+pub(crate) fn tumbling(setting: &Setting<'_>) -> Result<Done> {
+    let mut done = Done {
+        records: 0,
+        checksum: 0,
+    };
+    let mut counts = Sums::new(tumbling::AUCTIONS);
+    let mut fire = |counts: &mut Sums| {
+        for slot in counts.slots.iter_mut().filter(|slot| slot.1 > 0) {
+            done.records += 1;
+            done.checksum += slot.1 * slot.1;
+            *slot = (0, 0);
+        }
+    };
+    let mut window = 0;
+    for number in 1..=setting.events {
+        let bid = black_box(tumbling::bid(number));
+        if bid.at_ms / tumbling::WINDOW != window {
+            window = bid.at_ms / tumbling::WINDOW;
+            fire(&mut counts);
+        }
+        counts.add(bid.auction);
+    }
+    fire(&mut counts);
+    Ok(done)
 }
 
 /// A quick hash of short words.

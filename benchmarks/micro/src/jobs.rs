@@ -3,6 +3,7 @@
 pub(crate) mod chain;
 pub(crate) mod keyed;
 pub(crate) mod stages;
+pub(crate) mod tumbling;
 pub(crate) mod wordcount;
 
 use std::path::Path;

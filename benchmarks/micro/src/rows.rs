@@ -103,6 +103,17 @@ pub(crate) const ROWS: &[Row] = &[
         targets: speed(15.0, 22.0),
     },
     Row {
+        name: "tumbling-count",
+        what: What::Job {
+            job: jobs::tumbling::job,
+            by_hand: by_hand::tumbling,
+            events: 30_000_000,
+            parallelism: 1,
+            slots: None,
+        },
+        targets: speed(16.0, 25.0),
+    },
+    Row {
         name: "wordcount",
         what: What::Job {
             job: jobs::wordcount::job,
