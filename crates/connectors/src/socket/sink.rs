@@ -184,3 +184,71 @@ where
         Ok(self.outbox.finish()?.map(|()| Vec::new()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use flott_network::{Batch, Control, NO_TIMESTAMP};
+    use flott_operators::sink::{Driven, SinkOperator};
+    use flott_operators::{BatchSink, SubtaskContext};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn line(n: &u64, bytes: &mut Vec<u8>) {
+        bytes.extend(format!("{n}\n").bytes());
+    }
+
+    /// Sends the numbers, and gives the sink's error or nothing.
+    async fn send_all(sink: SocketSink<fn(&u64, &mut Vec<u8>)>, last: u64) -> Option<TaskError> {
+        let context = SubtaskContext::for_tests("Sink: socket");
+        let place = SinkContext::new(&context, Vec::new());
+        let writer = Sink::<u64>::create_writer(&sink, &place).unwrap();
+        let mut sink = SinkOperator::new(Driven(writer), 0, &context);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for n in 1..=last + 1 {
+            if n > last {
+                sink.control(Control::End).unwrap();
+            } else {
+                let mut batch = Batch::default();
+                batch.push(n, NO_TIMESTAMP);
+                sink.batch(&mut batch).unwrap();
+            }
+            loop {
+                match sink.settle() {
+                    Ok(true) => break,
+                    Ok(false) => tokio::task::yield_now().await,
+                    Err(error) => return Some(error),
+                }
+                assert!(Instant::now() < deadline, "no room in time");
+            }
+        }
+        None
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_server_that_comes_late_gets_everything() {
+        // A port that nobody listens on until the first try has failed.
+        let port = {
+            let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            taken.local_addr().unwrap().port()
+        };
+        let sink = SocketSink::new("127.0.0.1", port, line as fn(&u64, &mut Vec<u8>));
+        let error = send_all(sink, 10).await.unwrap();
+        assert!(
+            error.message.contains("cannot write to the socket"),
+            "{error}"
+        );
+        let sink = SocketSink::new("127.0.0.1", port, line as fn(&u64, &mut Vec<u8>));
+        let sent = tokio::spawn(send_all(sink.max_retries(60), 10_000));
+        let server = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let (mut client, _) = server.accept().await.unwrap();
+        let mut all = String::new();
+        client.read_to_string(&mut all).await.unwrap();
+        assert_eq!(sent.await.unwrap(), None);
+        let expected: String = (1..=10_000).map(|n| format!("{n}\n")).collect();
+        assert!(all == expected, "{} bytes", all.len());
+    }
+}
