@@ -7,15 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use flott::TaskError;
 use flott::sink::{
-    Committer, CommitterContext, Sink, SinkContext, SinkRecordContext, SinkWriter,
+    Committer, CommitterContext, Confirmation, Sink, SinkContext, SinkRecordContext, SinkWriter,
     SubmissionContext,
 };
-use flott::source::Waker;
 
 use crate::samples::unique_name;
 
@@ -124,11 +122,22 @@ pub(crate) struct TableWriter {
     context: SinkContext,
     part: PathBuf,
     rows: BTreeMap<u32, i64>,
-    written: Option<Outcome>,
+    /// What comes of writing the part, once that has begun.
+    written: Option<Confirmation<io::Result<()>>>,
 }
 
-/// What came of writing the part; a lock, because a thread writes while the task looks.
-type Outcome = Arc<Mutex<Option<io::Result<()>>>>;
+impl TableWriter {
+    /// Writes the part beside the task, which must not block.
+    fn begin_to_write(&mut self) -> Confirmation<io::Result<()>> {
+        let (confirm, written) = self.context.confirmation();
+        let (rows, part) = (std::mem::take(&mut self.rows), self.part.clone());
+        std::thread::spawn(move || {
+            let lines = rows.iter().map(|(key, value)| format!("{key},{value}\n"));
+            confirm.confirm(fs::write(part, lines.collect::<String>()));
+        });
+        written
+    }
+}
 
 impl SinkWriter<Row> for TableWriter {
     /// The part.
@@ -140,38 +149,21 @@ impl SinkWriter<Row> for TableWriter {
     }
 
     fn prepare_commit(&mut self) -> Result<Poll<Vec<PathBuf>>, TaskError> {
-        let Some(outcome) = &self.written else {
-            self.written = Some(write_part(
-                std::mem::take(&mut self.rows),
-                self.part.clone(),
-                self.context.waker(),
-            ));
-            return Ok(Poll::Pending);
+        let mut written = match self.written.take() {
+            Some(written) => written,
+            None => self.begin_to_write(),
         };
-        let outcome = outcome
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        match outcome {
-            None => Ok(Poll::Pending),
-            Some(Ok(())) => Ok(Poll::Ready(vec![self.part.clone()])),
-            Some(Err(error)) => Err(TaskError::transient(format!(
+        match written.poll() {
+            Poll::Pending => {
+                self.written = Some(written);
+                Ok(Poll::Pending)
+            }
+            Poll::Ready(Some(Ok(()))) => Ok(Poll::Ready(vec![self.part.clone()])),
+            Poll::Ready(Some(Err(error))) => Err(TaskError::transient(format!(
                 "cannot write {}: {error}",
                 self.part.display()
             ))),
+            Poll::Ready(None) => Err(TaskError::fatal("the thread that writes the part panicked")),
         }
     }
-}
-
-/// Writes beside the task, which must not block, and wakes it.
-fn write_part(rows: BTreeMap<u32, i64>, part: PathBuf, task: Waker) -> Outcome {
-    let outcome = Outcome::default();
-    let told = Arc::clone(&outcome);
-    std::thread::spawn(move || {
-        let lines = rows.iter().map(|(key, value)| format!("{key},{value}\n"));
-        let written = fs::write(part, lines.collect::<String>());
-        *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(written);
-        task.wake();
-    });
-    outcome
 }
