@@ -28,5 +28,6 @@ pub use option::{ConfigOption, OptionInfo, PrefixOption};
 pub use port_range::PortRange;
 pub use reference::reference_markdown;
 pub use value::{
-    BatchShuffleMode, ConfigValue, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    BatchShuffleMode, ConfigValue, Fraction, HighAvailabilityType, RestartStrategyType,
+    RuntimeExecutionMode,
 };

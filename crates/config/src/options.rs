@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::memory_size::MemorySize;
 use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::port_range::PortRange;
-use crate::value::{BatchShuffleMode, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode};
+use crate::value::{
+    BatchShuffleMode, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+};
 
 /// Defines the constants, and the sections of the reference in the same order.
 macro_rules! options {

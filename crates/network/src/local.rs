@@ -111,7 +111,10 @@ impl<T> LocalSender<T> {
     /// Messages on their way, and how many the ring has room for.
     pub fn queue(&self) -> (usize, usize) {
         let capacity = self.ring.buffer().capacity();
-        (capacity - self.ring.slots() + self.overdraft.len(), capacity)
+        (
+            capacity - self.ring.slots() + self.overdraft.len(),
+            capacity,
+        )
     }
 
     /// Whether the receiver is gone: what is sent is lost.

@@ -3,11 +3,11 @@
 use std::fmt::Debug;
 use std::sync::Mutex;
 
+use flott_metrics::accumulators::LIST_KIND;
 pub use flott_metrics::accumulators::{
     Accumulator, AccumulatorError, AccumulatorHandle, Accumulators, AverageAccumulator, Cell,
     DoubleCounter, Histogram, IntCounter, LongCounter,
 };
-use flott_metrics::accumulators::LIST_KIND;
 use flott_record::{Record, codec};
 
 /// Elements written out for people, at most.
@@ -139,6 +139,9 @@ mod tests {
     fn a_long_list_is_shown_in_part() {
         let list: ListAccumulator<u32> = ListAccumulator((0..150).collect());
         let text = list.text();
-        assert!(text.starts_with("[0, 1, 2") && text.ends_with("99, … 150 in all]"), "{text}");
+        assert!(
+            text.starts_with("[0, 1, 2") && text.ends_with("99, … 150 in all]"),
+            "{text}"
+        );
     }
 }

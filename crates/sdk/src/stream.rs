@@ -14,9 +14,7 @@ pub(crate) mod transform;
 pub(crate) mod window;
 
 pub use asynchronous::AsyncDataStream;
-pub use broadcast::{
-    BroadcastConnectedStream, BroadcastStream, KeyedBroadcastConnectedStream,
-};
+pub use broadcast::{BroadcastConnectedStream, BroadcastStream, KeyedBroadcastConnectedStream};
 pub use connected::{ConnectedStreams, KeyedConnectedStreams};
 pub use data::DataStream;
 pub use interval_join::{BoundedIntervalJoined, IntervalJoined};

@@ -245,9 +245,7 @@ pub(super) fn decode_event(bytes: &[u8]) -> Result<Control, FrameError> {
     let bytes: &[u8; EVENT_BYTES] = bytes.try_into().map_err(|_| FrameError::Event)?;
     let (tag, rest) = bytes.split_first().ok_or(FrameError::Event)?;
     let value: [u8; 8] = rest[..8].try_into().map_err(|_| FrameError::Event)?;
-    let word = |at: usize| {
-        u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]])
-    };
+    let word = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
     match tag {
         0 => Ok(Control::Watermark(i64::from_le_bytes(value))),
         1 => Ok(Control::Barrier(u64::from_le_bytes(value))),

@@ -18,8 +18,8 @@ use flott_runtime::plan::NodeFactory;
 
 use crate::StreamExecutionEnvironment;
 use crate::graph::{
-    Chaining, EdgeKind, NoKey, OperatorInfo, Partitioner, StreamEdge, StreamNode, boxed_sink, edge_factory,
-    gate_factory, schema_hash, tee_factory,
+    Chaining, EdgeKind, NoKey, OperatorInfo, Partitioner, StreamEdge, StreamNode, boxed_sink,
+    edge_factory, gate_factory, schema_hash, tee_factory,
 };
 use crate::stream::KeyedStream;
 
@@ -284,7 +284,10 @@ impl<T: Data, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     /// # Ok(())
     /// # }
     /// ```
-    #[expect(clippy::type_complexity, reason = "the type of a closure cannot be named")]
+    #[expect(
+        clippy::type_complexity,
+        reason = "the type of a closure cannot be named"
+    )]
     pub fn flat_map_into<U, F>(
         self,
         mut function: F,

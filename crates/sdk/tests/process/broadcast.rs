@@ -98,7 +98,10 @@ impl BroadcastProcessFunction<i64, (u32, i64)> for MeetAnywhere {
         cx: &mut BroadcastContext<'_>,
         out: &mut Collector<'_, Out>,
     ) -> FunctionResult {
-        assert!(!self.batch || self.records.is_empty(), "rules come first in BATCH");
+        assert!(
+            !self.batch || self.records.is_empty(),
+            "rules come first in BATCH"
+        );
         for n in &self.records {
             out.collect((*n, rule, n * factor));
         }

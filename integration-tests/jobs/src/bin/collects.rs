@@ -54,7 +54,6 @@ fn rows(env: &StreamExecutionEnvironment, arguments: &Arguments) -> Result<()> {
         format!("job {}", result.job_id),
         format!("runtime {}", result.net_runtime.as_millis()),
     ];
-    eprintln!("rows: {lines:?}");
     write(env, lines, &arguments.output);
     env.execute("sum")?;
     Ok(())
@@ -65,7 +64,7 @@ fn beside(env: &StreamExecutionEnvironment, arguments: &Arguments) -> Result<()>
         let output = format!("{}/{name}", arguments.output);
         write(env, vec![name.to_owned()], &output);
         let job = env.execute_async(name)?;
-        eprintln!("{name} is {}", job.job_id());
+        ensure!(job.job_id() != flott::JobId(0), "the job has an id");
     }
     Ok(())
 }
@@ -80,7 +79,10 @@ fn cancel(env: &StreamExecutionEnvironment) -> Result<()> {
     }
     job.cancel()?;
     match job.result() {
-        Err(Error::Ended { status, .. }) if status == JobStatus::Canceled => Ok(()),
+        Err(Error::Ended {
+            status: JobStatus::Canceled,
+            ..
+        }) => Ok(()),
         other => anyhow::bail!("it should have been cancelled: {other:?}"),
     }
 }
