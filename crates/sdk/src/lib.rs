@@ -46,6 +46,7 @@ pub use environment::StreamExecutionEnvironment;
 pub use error::Error;
 pub use execute::JobExecutionResult;
 pub use flott_config::RuntimeExecutionMode;
+pub use flott_filesystem::FileSystems;
 pub use flott_model::{JobId, JobStatus};
 pub use flott_operators::asynchronous::{AsyncFunction, AsyncOptions, AsyncRetryStrategy};
 pub use flott_operators::join::{JoinContext, ProcessJoinFunction};
@@ -106,6 +107,6 @@ pub mod prelude {
     pub use crate::time::WatermarkStrategy;
     pub use crate::{
         AggregateFunction, Collector, DataStream, DataStreamSink, Emitter, JobExecutionResult,
-        KeyedStream, OutputTag, Str, StreamExecutionEnvironment,
+        KeyedStream, OutputTag, RuntimeExecutionMode, Str, StreamExecutionEnvironment,
     };
 }

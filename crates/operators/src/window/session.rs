@@ -1,4 +1,4 @@
-//! Session windows: records of a key that are less than a gap apart.
+//! Session windows: records of a key that are at most a gap apart.
 
 use std::sync::Arc;
 use std::time::Duration;
