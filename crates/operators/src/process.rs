@@ -1,7 +1,7 @@
 //! Process functions: code of the user that sees each record with its time, keyed state and timers.
 //!
 //! The functions are traits ([`KeyedProcessFunction`] etc.); what they may ask and do is their
-//! context. [`driver`] runs them: timers in order, back pressure, the place of an error.
+//! context. `driver` runs them: timers in order, back pressure, the place of an error.
 
 mod broadcast;
 mod co;

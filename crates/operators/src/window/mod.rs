@@ -1,8 +1,8 @@
 //! Windows: records of a key, grouped by time or count, and what is made of each group.
 //!
-//! Two implementations of the same meaning. [`panes`] is for windows in equal steps that fire when
-//! they are complete: one table per pane, no timer per key. [`general`] is for everything else: an
-//! entry per key and window, timers, triggers, evictors, sessions. Both sit in a [`shell`], which
+//! Two implementations of the same meaning. `panes` is for windows in equal steps that fire when
+//! they are complete: one table per pane, no timer per key. `general` is for everything else: an
+//! entry per key and window, timers, triggers, evictors, sessions. Both sit in a `shell`, which
 //! lets them stop while there is no room downstream.
 
 mod assigner;
