@@ -243,9 +243,24 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Cancelled jobs of an application that went well were cancelled by its `main()`.
+    fn tell_cancelled(&self, application: JobStatus, report: &Report) {
+        let ended = self.jobs.values().filter_map(|job| job.ended.as_ref());
+        for ended in ended.filter(|job| job.status == JobStatus::Canceled.number()) {
+            let told = JobEnded {
+                as_wanted: application == JobStatus::Finished,
+                ..ended.clone()
+            };
+            report.ended(&told, self.console);
+        }
+    }
+
     /// The application is gone: what its jobs did not tell themselves, its end tells.
     fn conclude(&mut self, last: &ApplicationReport, report: &Report) {
         let status = status_of(last);
+        if !self.is_per_job {
+            self.tell_cancelled(status, report);
+        }
         for (id, job) in self.jobs.iter_mut().filter(|(_, job)| job.ended.is_none()) {
             let ended = JobEnded {
                 job: id.clone(),
