@@ -222,11 +222,14 @@ fn whoever_finds_the_queue_closed_is_told_why() {
 #[test]
 fn a_confirmation_comes_or_is_given_up() {
     let context = SinkContext::new(&SubtaskContext::for_tests("sink"), Vec::new());
+    // It ends when told, so that everything has been sent before.
+    let (end, mut told) = tokio::sync::oneshot::channel::<()>();
     let mut outbox = context.outbox(4, |mut inbox: Inbox<Option<Confirm<u8>>>| async move {
         while let Some(confirm) = inbox.recv().await {
             if let Some(confirm) = confirm {
                 confirm.confirm(7);
             } else {
+                let _ = (&mut told).await;
                 return Err(TaskError::transient("enough"));
             }
         }
@@ -243,6 +246,7 @@ fn a_confirmation_comes_or_is_given_up() {
         Poll::Pending => None,
     };
     assert_eq!(until(|| poll(&mut seven)), Some(7));
+    end.send(()).unwrap();
     assert_eq!(until(|| poll(&mut given_up)), None);
     assert_eq!(until(|| outbox.settle().err()).message, "enough");
 }
