@@ -14,7 +14,7 @@ mod outbox;
 
 pub use any::{AnyCommitter, abandon, any_committer, prepare};
 pub use context::{CommitterContext, SinkContext, SinkRecordContext, SinkRecords};
-pub use driven::{Driven, DrivenWriter, DrivenWriter as SinkWriter};
+pub use driven::{Driven, DrivenWriter};
 pub use operator::SinkOperator;
 pub use outbox::{Confirm, Confirmation, Inbox, Outbox};
 

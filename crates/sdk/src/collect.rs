@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use flott_network::Batch;
 use flott_operators::pipe::Pipe;
-use flott_operators::sink::SinkWriter;
+use flott_operators::sink::DrivenWriter;
 use flott_operators::{ResultFrame, ResultPort, SubtaskContext, TaskError};
 use flott_protocol::program::Frame;
 use flott_record::{Record, codec};
@@ -59,7 +59,7 @@ impl CollectWriter {
     }
 }
 
-impl<T: Record> SinkWriter<T> for CollectWriter {
+impl<T: Record> DrivenWriter<T> for CollectWriter {
     fn write(&mut self, batch: &mut Batch<T>) -> Result<(), TaskError> {
         for (row, _) in batch.drain() {
             let before = self.bytes.len();
