@@ -2,11 +2,17 @@
 //!
 //! Plain data: no I/O, no async, no clock.
 
+mod checkpoint;
 mod failure;
 mod graph;
 mod id;
 mod status;
 
+pub use checkpoint::{
+    CHECKPOINT_VERSION, CheckpointId, CheckpointMetadata, EnumeratorState, OldSubtaskState,
+    OperatorRestore, OperatorSubtaskState, SnapshotKind, StateHandle, StoredCommittable,
+    SubtaskRestore, SubtaskSnapshot, VertexSnapshot, key_groups_of,
+};
 pub use failure::{Failure, FailureClass};
 pub use graph::{
     Exchange, GraphError, JobEdge, JobGraph, JobVertex, OnceValue, OperatorMeta, PROTOCOL_VERSION,
