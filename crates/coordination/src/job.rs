@@ -27,6 +27,6 @@ mod testkit;
 pub use cause::FailureRecord;
 pub use core::{ExecutionView, JobCore};
 pub use message::{
-    JobAction, JobEvent, JobSettings, PartitionShape, RestartStrategy, SlotOffer, SubtaskOutput,
-    TaskDeployment, TaskInput, TaskOutput, Timer, WorkerId,
+    JobAction, JobEvent, JobSettings, PartitionShape, RestartStrategy, SlotOffer, TaskDeployment,
+    TaskInput, TaskOutput, Timer, WorkerId,
 };

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs, clippy::wildcard_enum_match_arm)]
 
+pub mod checkpoint;
 pub mod job;
 pub mod resource;
 

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flott_coordination::job::{SubtaskOutput, TaskDeployment, TaskInput, TaskOutput, WorkerId};
-use flott_model::{ContainerId, EdgeId, ExecutionAttemptId, VertexId};
-use flott_protocol::message::{
-    ChannelEnd, PartitionSource, SubtaskCommittable, TaskDescriptor, TaskGate,
-};
+use flott_coordination::job::{TaskDeployment, TaskInput, TaskOutput, WorkerId};
+use flott_model::{ContainerId, EdgeId, ExecutionAttemptId};
+use flott_protocol::message::{ChannelEnd, PartitionSource, TaskDescriptor, TaskGate};
 
 /// Where the agents of containers serve partitions.
 pub(crate) type PartitionAddresses = BTreeMap<ContainerId, String>;
@@ -70,21 +68,5 @@ fn gate(
         edge: edge.0,
         peers: peers.collect(),
         ..TaskGate::default()
-    }
-}
-
-pub(crate) fn committable(output: SubtaskOutput) -> SubtaskCommittable {
-    SubtaskCommittable {
-        vertex: output.vertex.0,
-        operator: output.operator,
-        committable: output.committable,
-    }
-}
-
-pub(crate) fn output(committable: SubtaskCommittable) -> SubtaskOutput {
-    SubtaskOutput {
-        vertex: VertexId(committable.vertex),
-        operator: committable.operator,
-        committable: committable.committable,
     }
 }

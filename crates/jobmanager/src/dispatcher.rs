@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flott_config::options;
+use flott_coordination::checkpoint::Origin;
 use flott_coordination::job::JobCore;
 use flott_metrics::accumulators::MergedAccumulator;
 use flott_model::{GraphError, JobGraph, JobId};
@@ -156,7 +157,7 @@ impl DispatcherHandle {
         self.shared.connections.add_job(id, inbox);
         let master = JobMaster {
             id,
-            core: JobCore::new(job_settings, &graph),
+            core: JobCore::new(job_settings, &graph, Origin::default()),
             view,
             launch: WorkerLaunch {
                 job: id,

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use crate::collected::CollectedRecords;
 use crate::connections::ConnectionId;
 use crate::coordination::{Coordination, Relay};
-use crate::deployment::{PartitionAddresses, committable, descriptor, output};
+use crate::deployment::{PartitionAddresses, descriptor};
 use crate::inspect::{Inspections, Question};
 use crate::launch::WorkerLaunch;
 use crate::resource_manager::ResourceInput;
@@ -380,7 +380,7 @@ impl Shell {
             attempt: report.attempt.into(),
             state,
             failure: report.failure,
-            output: report.committables.into_iter().map(output).collect(),
+            output: report.committables,
             missing: report
                 .missing_partitions
                 .into_iter()
@@ -471,7 +471,6 @@ impl Shell {
                 round,
                 outputs,
             } => {
-                let outputs = outputs.into_iter().map(committable).collect();
                 let commit = CommitOutputs { round, outputs };
                 self.tell(&worker, worker_command::Kind::Commit(commit));
             }
@@ -497,6 +496,19 @@ impl Shell {
                 let restarts = self.master.core.restarts();
                 let view = &mut self.master.view;
                 view.execution_changed(attempt, state, worker.as_ref(), failure, restarts);
+            }
+            // Nothing asks for checkpoints yet.
+            JobAction::OpenCheckpoint { .. }
+            | JobAction::TriggerCheckpoint { .. }
+            | JobAction::SnapshotEnumerators { .. }
+            | JobAction::StoreMetadata { .. }
+            | JobAction::NotifyCompleted { .. }
+            | JobAction::NotifyAborted { .. }
+            | JobAction::Discard { .. }
+            | JobAction::CheckpointChanged(_)
+            | JobAction::SnapshotRequestDone { .. }
+            | JobAction::ResetEnumerators { .. } => {
+                tracing::debug!(%job, ?action, "an action on checkpoints");
             }
         }
     }

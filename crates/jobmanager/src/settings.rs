@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use flott_config::{ConfigError, Configuration, RestartStrategyType, options};
+use flott_coordination::checkpoint::CheckpointSettings;
 use flott_coordination::job::{JobSettings, RestartStrategy};
 use flott_coordination::resource::ResourceSettings;
 use flott_model::{Epoch, JobGraph, JobId};
@@ -139,6 +140,8 @@ impl DispatcherSettings {
             slot_request_timeout: configuration.get(&options::SLOT_REQUEST_TIMEOUT),
             worker_start_timeout: WORKER_START_TIMEOUT,
             cancellation_timeout: CANCELLATION_TIMEOUT,
+            checkpoints: CheckpointSettings::default(),
+            jitter_seed: 0,
         })
     }
 }

@@ -99,9 +99,14 @@ pub struct OperatorSubtaskState {
 impl OperatorSubtaskState {
     /// The uid of the operator; `None` if the bytes are none.
     pub fn uid(&self) -> Option<OperatorUid> {
-        let bytes: [u8; 16] = self.operator.as_slice().try_into().ok()?;
-        Some(OperatorUid(u128::from_be_bytes(bytes)))
+        uid_of(&self.operator)
     }
+}
+
+/// The uid that 16 bytes, big-endian, stand for; `None` if they are not 16.
+fn uid_of(bytes: &[u8]) -> Option<OperatorUid> {
+    let bytes: [u8; 16] = bytes.try_into().ok()?;
+    Some(OperatorUid(u128::from_be_bytes(bytes)))
 }
 
 /// What a sink wants committed once its checkpoint is complete; opaque to the control plane.
@@ -113,6 +118,13 @@ pub struct StoredCommittable {
     /// The encoded committable.
     #[prost(bytes = "vec", tag = "2")]
     pub committable: Vec<u8>,
+}
+
+impl StoredCommittable {
+    /// The uid of the sink; `None` if the bytes are none.
+    pub fn uid(&self) -> Option<OperatorUid> {
+        uid_of(&self.operator)
+    }
 }
 
 /// What one subtask hands over for one checkpoint.

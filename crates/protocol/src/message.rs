@@ -15,8 +15,8 @@ pub use inspect::{
     ThreadInspected,
 };
 pub use task::{
-    AttemptId, Channel, ChannelEnd, PartitionSource, SubtaskCommittable, TaskDescriptor, TaskGate,
-    TaskMetrics, TaskReport,
+    AttemptId, Channel, ChannelEnd, PartitionSource, TaskDescriptor, TaskGate, TaskMetrics,
+    TaskReport,
 };
 pub use worker::{
     CancelTasks, CollectedFrame, CollectedTaken, CommitOutputs, CommitResult, Coordinate,

@@ -9,7 +9,7 @@ mod flows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
+use flott_model::{EdgeId, JobGraph, OperatorUid, ShipStrategy, VertexId};
 use flott_network::Waker;
 use flott_operators::flow::Flow;
 use flott_operators::side::AnySide;
@@ -190,6 +190,20 @@ pub struct TaskChannels {
 }
 
 impl Plan {
+    /// The uid of the operator that a node's state and outputs belong to.
+    pub(crate) fn uid_of(&self, node: u32) -> OperatorUid {
+        let node = self.nodes.get(node as usize);
+        node.map_or(OperatorUid(0), |node| node.operator.uid)
+    }
+
+    /// Commits the outputs of an operator, if it is a sink that has some.
+    pub(crate) fn committer(&self, uid: OperatorUid) -> Option<&AnyCommitter> {
+        let mut nodes = self.nodes.iter();
+        nodes
+            .find(|node| node.operator.uid == uid)
+            .and_then(|node| node.committer.as_ref())
+    }
+
     /// Builds the task of one subtask.
     pub fn build(
         &self,

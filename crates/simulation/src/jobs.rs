@@ -86,7 +86,17 @@ impl World {
                 let channel = Channel::JobToResource(job);
                 self.say(channel, Happening::PartitionsReleased(job));
             }
-            JobAction::ExecutionChanged { .. } => (),
+            JobAction::ExecutionChanged { .. }
+            | JobAction::OpenCheckpoint { .. }
+            | JobAction::TriggerCheckpoint { .. }
+            | JobAction::SnapshotEnumerators { .. }
+            | JobAction::StoreMetadata { .. }
+            | JobAction::NotifyCompleted { .. }
+            | JobAction::NotifyAborted { .. }
+            | JobAction::Discard { .. }
+            | JobAction::CheckpointChanged(_)
+            | JobAction::SnapshotRequestDone { .. }
+            | JobAction::ResetEnumerators { .. } => (),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use flott_coordination::checkpoint::CheckpointSettings;
 use flott_coordination::job::{JobSettings, RestartStrategy};
 use flott_coordination::resource::ResourceSettings;
 use flott_model::{
@@ -82,6 +83,8 @@ impl JobPlan {
             slot_request_timeout: Duration::from_secs(300),
             worker_start_timeout: Duration::from_secs(20),
             cancellation_timeout: Duration::from_secs(15),
+            checkpoints: CheckpointSettings::default(),
+            jitter_seed: 0,
         };
         Self {
             settings,

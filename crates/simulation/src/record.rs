@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flott_coordination::Timestamp;
-use flott_coordination::job::SubtaskOutput;
-use flott_model::{ContainerId, ExecutionAttemptId, Failure, JobId, JobStatus, SlotId};
+use flott_model::{
+    ContainerId, ExecutionAttemptId, Failure, JobId, JobStatus, SlotId, StoredCommittable,
+};
 
 /// Of one job.
 #[derive(Debug, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct JobRecord {
     /// The first thing that a stage did wrong.
     pub(crate) wrong_stage: Option<String>,
     /// Each commit that took effect.
-    pub(crate) commits: Vec<Vec<SubtaskOutput>>,
+    pub(crate) commits: Vec<Vec<StoredCommittable>>,
     /// Commits that a worker refused.
     pub(crate) refused_commits: u32,
     /// Workers that ended while they had a commit to do.
@@ -79,10 +80,9 @@ impl Record {
 }
 
 /// What a sink's subtask wants committed: it names its attempt.
-pub(crate) fn output_of(attempt: ExecutionAttemptId) -> SubtaskOutput {
-    SubtaskOutput {
-        vertex: attempt.vertex,
-        operator: 0,
+pub(crate) fn output_of(attempt: ExecutionAttemptId) -> StoredCommittable {
+    StoredCommittable {
+        operator: u128::from(attempt.vertex.0).to_be_bytes().to_vec(),
         committable: attempt.to_string().into_bytes(),
     }
 }

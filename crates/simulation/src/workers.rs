@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flott_coordination::job::{JobEvent, SubtaskOutput, TaskDeployment, WorkerId};
-use flott_model::{ExecutionAttemptId, ExecutionState, Failure, FailureClass};
+use flott_coordination::job::{JobEvent, TaskDeployment, WorkerId};
+use flott_model::{ExecutionAttemptId, ExecutionState, Failure, FailureClass, StoredCommittable};
 
 use crate::record::output_of;
 use crate::world::{Channel, Happening, ProcessId, World};
@@ -312,7 +312,7 @@ impl World {
         &mut self,
         process: ProcessId,
         round: u64,
-        outputs: Vec<SubtaskOutput>,
+        outputs: Vec<StoredCommittable>,
     ) {
         let Some(worker) = self.reachable(&process) else {
             return;
@@ -326,7 +326,7 @@ impl World {
         &mut self,
         process: &ProcessId,
         round: u64,
-        outputs: Vec<SubtaskOutput>,
+        outputs: Vec<StoredCommittable>,
     ) {
         let Some(worker) = self.processes.get_mut(process) else {
             return;

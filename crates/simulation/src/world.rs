@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use flott_coordination::Timestamp;
-use flott_coordination::job::{JobCore, JobEvent, SubtaskOutput, TaskDeployment, WorkerId};
+use flott_coordination::checkpoint::Origin;
+use flott_coordination::job::{JobCore, JobEvent, TaskDeployment, WorkerId};
 use flott_coordination::resource::{ResourceCore, ResourceEvent};
-use flott_model::{ContainerId, ExecutionAttemptId, FailureClass, JobId, JobStatus, VertexId};
+use flott_model::{
+    ContainerId, ExecutionAttemptId, FailureClass, JobId, JobStatus, StoredCommittable, VertexId,
+};
 
 use crate::driver::{Container, Driver};
 use crate::invariants;
@@ -47,9 +50,9 @@ pub(crate) enum Happening {
     /// A worker hears its job.
     WorkerDeploys(ProcessId, Vec<TaskDeployment>),
     WorkerCancels(ProcessId, Vec<ExecutionAttemptId>),
-    WorkerCommits(ProcessId, u64, Vec<SubtaskOutput>),
+    WorkerCommits(ProcessId, u64, Vec<StoredCommittable>),
     /// A worker is done with a commit.
-    CommitEnds(ProcessId, u64, Vec<SubtaskOutput>),
+    CommitEnds(ProcessId, u64, Vec<StoredCommittable>),
     /// A task goes on.
     TaskSteps(ProcessId, ExecutionAttemptId),
     /// A task stops because it was cancelled.
@@ -194,8 +197,10 @@ impl World {
                 .filter(|vertex| !sources.contains(vertex))
                 .map(VertexId);
             self.sinks.insert(id, sinks.collect());
-            self.jobs
-                .insert(id, JobCore::new(job.settings.clone(), &job.graph));
+            self.jobs.insert(
+                id,
+                JobCore::new(job.settings.clone(), &job.graph, Origin::default()),
+            );
             self.record.of(id);
             self.at(job.submitted, Happening::Job(id, JobEvent::Started));
             if let Some(when) = job.cancelled {

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use flott_model::{ContainerId, Failure, FailureClass, JobStatus};
+use flott_model::{ContainerId, Failure, FailureClass, JobStatus, StoredCommittable};
 
 use super::cause::Weight;
 use super::core::JobCore;
-use super::message::{JobAction, SubtaskOutput, Timer, WorkerId};
+use super::message::{JobAction, Timer, WorkerId};
 use super::phase::Phase;
 
 /// So many rounds may report a failure before the job fails.
@@ -22,7 +22,7 @@ const MAXIMUM_PAUSE: Duration = Duration::from_secs(30);
 /// The progress of a commit.
 #[derive(Debug)]
 pub(super) struct Commit {
-    outputs: Vec<SubtaskOutput>,
+    outputs: Vec<StoredCommittable>,
     step: Step,
     /// Number of the newest request.
     round: u64,

@@ -14,6 +14,7 @@ use super::stages::Stages;
 use super::topology::Topology;
 use super::workers::Workers;
 use crate::Timestamp;
+use crate::checkpoint::{CheckpointStatistics, Checkpoints, Origin};
 
 /// One job as a state machine.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub struct JobCore {
     pub(super) failures: Failures,
     /// `None` if nothing of the job waits for the end of something else.
     pub(super) stages: Option<Stages>,
+    pub(super) checkpoints: Checkpoints,
     /// Number of the newest slot request.
     pub(super) request: u64,
     /// Number of the newest round of cancellation.
@@ -57,7 +59,7 @@ pub struct ExecutionView<'a> {
 
 impl JobCore {
     /// A job that was accepted and not started. The graph must be validated.
-    pub fn new(settings: JobSettings, graph: &JobGraph) -> Self {
+    pub fn new(settings: JobSettings, graph: &JobGraph, origin: Origin) -> Self {
         let topology = Topology::new(graph);
         let stages = topology.is_staged().then(|| Stages {
             regions: Regions::new(&topology),
@@ -70,6 +72,7 @@ impl JobCore {
             workers: Workers::new(settings.epoch),
             failures: Failures::default(),
             stages,
+            checkpoints: Checkpoints::new(settings.checkpoints.clone(), origin),
             request: 0,
             stop_round: 0,
             restarts: 0,
@@ -109,6 +112,14 @@ impl JobCore {
             JobEvent::Committed { round, failure } => self.committed(round, failure),
             JobEvent::CancelRequested => self.cancel(),
             JobEvent::TimerFired(timer) => self.timer_fired(timer),
+            JobEvent::CheckpointOpened { .. }
+            | JobEvent::CheckpointAcknowledged { .. }
+            | JobEvent::CheckpointDeclined { .. }
+            | JobEvent::EnumeratorsSnapshotted { .. }
+            | JobEvent::MetadataStored { .. }
+            | JobEvent::SnapshotRequested { .. }
+            | JobEvent::CheckpointSeen(_)
+            | JobEvent::EnumeratorsLost(_) => (),
         }
         // A scan of everything: worth it in each test, too dear for 100,000 live tasks.
         if cfg!(debug_assertions) {
@@ -124,6 +135,7 @@ impl JobCore {
             Timer::Cancellation(round) => self.cancellation_expired(round),
             Timer::Restart(restart) => self.restart_due(restart),
             Timer::Commit(number) => self.commit_due(number),
+            Timer::CheckpointDue(_) | Timer::CheckpointTimeout(_) | Timer::CheckpointCommit(_) => {}
         }
     }
 
@@ -142,6 +154,11 @@ impl JobCore {
             entered: &execution.entered,
             failure: execution.failure.as_ref(),
         })
+    }
+
+    /// What there is to tell about the job's checkpoints.
+    pub fn checkpoints(&self) -> &CheckpointStatistics {
+        self.checkpoints.statistics()
     }
 
     /// How often the job was restarted.

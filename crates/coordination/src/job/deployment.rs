@@ -90,6 +90,7 @@ impl Plan {
             slot: place.slot.index,
             inputs: inputs.collect(),
             outputs: outputs.collect(),
+            restore: None,
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use flott_model::{Epoch, ExecutionAttemptId, ExecutionState, Failure, SlotId, VertexId};
+use flott_model::{
+    Epoch, ExecutionAttemptId, ExecutionState, Failure, SlotId, StoredCommittable, VertexId,
+};
 
-use super::message::{SubtaskOutput, WorkerId};
+use super::message::WorkerId;
 use super::topology::{Subtask, Topology};
 use crate::Timestamp;
 
@@ -18,7 +20,7 @@ pub(super) struct Execution {
     /// When it entered each state.
     pub(super) entered: BTreeMap<ExecutionState, Timestamp>,
     pub(super) failure: Option<Failure>,
-    pub(super) output: Vec<SubtaskOutput>,
+    pub(super) output: Vec<StoredCommittable>,
 }
 
 impl Execution {
@@ -163,12 +165,16 @@ impl Executions {
         self.of_mut(attempt).place = Some((worker, slot));
     }
 
-    pub(super) fn set_output(&mut self, attempt: ExecutionAttemptId, output: Vec<SubtaskOutput>) {
+    pub(super) fn set_output(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        output: Vec<StoredCommittable>,
+    ) {
         self.of_mut(attempt).output = output;
     }
 
     /// What all sinks want committed, in order of vertex and subtask.
-    pub(super) fn outputs(&self) -> Vec<SubtaskOutput> {
+    pub(super) fn outputs(&self) -> Vec<StoredCommittable> {
         self.iter()
             .flat_map(|execution| execution.output.iter().cloned())
             .collect()

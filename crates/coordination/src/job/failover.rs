@@ -189,6 +189,12 @@ impl JobCore {
                     not_before: self.now.saturating_add(delay),
                 }
             }
+            RestartStrategy::FailureRate { delay, .. } => Then::Restart {
+                not_before: self.now.saturating_add(delay),
+            },
+            RestartStrategy::ExponentialDelay { initial, .. } => Then::Restart {
+                not_before: self.now.saturating_add(initial),
+            },
             RestartStrategy::FixedDelay { .. } => {
                 let restarts = self.restarts;
                 let plural = if restarts == 1 { "" } else { "s" };

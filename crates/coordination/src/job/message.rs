@@ -1,16 +1,19 @@
 //! What a job's state machine hears and asks for. Closed enums of plain data.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flott_model::{
-    ContainerId, EdgeId, Epoch, ExecutionAttemptId, ExecutionState, Failure, Incarnation, JobId,
-    JobStatus, SlotId, VertexId,
+    CheckpointId, CheckpointMetadata, ContainerId, EdgeId, EnumeratorState, Epoch,
+    ExecutionAttemptId, ExecutionState, Failure, Incarnation, JobId, JobStatus, SlotId,
+    SnapshotKind, StoredCommittable, SubtaskRestore, SubtaskSnapshot,
 };
 
 use crate::Timestamp;
+use crate::checkpoint::{CheckpointSettings, CheckpointTrigger, SnapshotResult};
 
 /// What the job's configuration says about its failures and waits.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct JobSettings {
     /// The job.
     pub job: JobId,
@@ -24,10 +27,15 @@ pub struct JobSettings {
     pub worker_start_timeout: Duration,
     /// How long cancelled tasks may take before their worker is killed.
     pub cancellation_timeout: Duration,
+    /// About checkpoints; STREAMING only.
+    pub checkpoints: CheckpointSettings,
+    /// Drawn by the shell: jobs that fail together must not restart together (the jitter of
+    /// exponential-delay).
+    pub jitter_seed: u64,
 }
 
-/// `restart-strategy.type`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `restart-strategy.type`. Without one it is exponential-delay if checkpoints are taken, else none.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum RestartStrategy {
     /// The first failure is the end.
     None,
@@ -37,6 +45,30 @@ pub enum RestartStrategy {
         attempts: u32,
         /// The pause before each.
         delay: Duration,
+    },
+    /// `failure-rate`: as long as they are rare.
+    FailureRate {
+        /// So many restarts are allowed within the interval; one more failure is the end.
+        maximum: u32,
+        /// It.
+        interval: Duration,
+        /// The pause before each.
+        delay: Duration,
+    },
+    /// `exponential-delay`: with ever longer pauses, until failures have become rare.
+    ExponentialDelay {
+        /// The first pause, and the shortest.
+        initial: Duration,
+        /// The longest.
+        maximum: Duration,
+        /// What each is multiplied by for the next; above 1.
+        multiplier: f64,
+        /// After so long without a failure the pause is the first one again.
+        reset_threshold: Duration,
+        /// The share of a pause that is added or taken away at random; 0 to 1.
+        jitter: f64,
+        /// So many restarts are allowed before the pause is the first one again.
+        attempts: u32,
     },
 }
 
@@ -71,6 +103,12 @@ pub enum Timer {
     Restart(u64),
     /// The pause before another try to commit is over. The number is the try.
     Commit(u64),
+    /// The next periodic checkpoint is due. The number tells these timers apart.
+    CheckpointDue(u64),
+    /// A checkpoint is not complete.
+    CheckpointTimeout(CheckpointId),
+    /// The pause before another try to commit for a checkpoint is over. The number is the try.
+    CheckpointCommit(u64),
 }
 
 /// Everything that can happen to a job. Late, doubled and stale events are normal.
@@ -111,8 +149,9 @@ pub enum JobEvent {
         state: ExecutionState,
         /// Why, if FAILED.
         failure: Option<Failure>,
-        /// What its sinks want committed when the job is done, if FINISHED.
-        output: Vec<SubtaskOutput>,
+        /// What its sinks want committed and were not told to be covered by a complete checkpoint, if
+        /// FINISHED.
+        output: Vec<StoredCommittable>,
         /// The producers whose partitions it could not get, if it FAILED for that.
         missing: Vec<ExecutionAttemptId>,
     },
@@ -127,17 +166,66 @@ pub enum JobEvent {
     CancelRequested,
     /// A timer fired.
     TimerFired(Timer),
-}
-
-/// What a sink's subtask wants committed once, when the job is done; opaque to the control plane.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SubtaskOutput {
-    /// The vertex.
-    pub vertex: VertexId,
-    /// Position of the operator in the vertex's chain graph.
-    pub operator: u32,
-    /// Encoded committable.
-    pub committable: Vec<u8>,
+    /// The answer to [`JobAction::OpenCheckpoint`].
+    CheckpointOpened {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// The time of the trigger, in milliseconds since the epoch.
+        timestamp_ms: i64,
+        /// The directory that is its own, or why there is none.
+        result: Result<String, Failure>,
+    },
+    /// A subtask has handed over its state, and the worker has stored it.
+    CheckpointAcknowledged {
+        /// Whose.
+        attempt: ExecutionAttemptId,
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// What there is.
+        snapshot: SubtaskSnapshot,
+    },
+    /// A subtask could not hand over its state, or its worker could not store it.
+    CheckpointDeclined {
+        /// Whose.
+        attempt: ExecutionAttemptId,
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Why.
+        failure: Failure,
+    },
+    /// The answer to [`JobAction::SnapshotEnumerators`].
+    EnumeratorsSnapshotted {
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+        /// Who coordinates the sources; `None` if the shell itself answers.
+        worker: Option<WorkerId>,
+        /// Their states, or why there are none.
+        result: Result<Vec<EnumeratorState>, Failure>,
+    },
+    /// The answer to [`JobAction::StoreMetadata`].
+    MetadataStored {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Where the checkpoint is, as users name it. Or why `_metadata` does not exist: who cannot say
+        /// whether it does looks again before it answers.
+        result: Result<String, Failure>,
+    },
+    /// The user wants a checkpoint or savepoint now. Answered by [`JobAction::SnapshotRequestDone`].
+    SnapshotRequested {
+        /// Number of the request, chosen by the shell.
+        request: u64,
+        /// What is wanted.
+        kind: SnapshotKind,
+        /// Where savepoints are to go; `None`: where the configuration says.
+        directory: Option<String>,
+        /// A savepoint after which the job is cancelled.
+        cancel: bool,
+    },
+    /// Somebody knows of a checkpoint with this number: the next one is greater.
+    CheckpointSeen(CheckpointId),
+    /// What the sources' enumerators knew is gone with their process, and nobody can say it again: the
+    /// whole job goes back to the newest checkpoint.
+    EnumeratorsLost(Failure),
 }
 
 /// Everything a job can ask its shell to do.
@@ -173,15 +261,15 @@ pub enum JobAction {
         /// Which.
         attempts: Vec<ExecutionAttemptId>,
     },
-    /// Tell a worker to commit the outputs of the finished job; it answers `Committed`.
-    /// Idempotent: may be sent again, to another worker.
+    /// Tell a worker to commit outputs, of the finished job or of a complete checkpoint; it answers
+    /// `Committed`. Idempotent: may be sent again, to another worker.
     Commit {
         /// To whom.
         worker: WorkerId,
         /// Which request.
         round: u64,
         /// What.
-        outputs: Vec<SubtaskOutput>,
+        outputs: Vec<StoredCommittable>,
     },
     /// Have all agents delete the job's partitions; said once, at the end of a job that wrote any.
     ReleasePartitions,
@@ -200,6 +288,89 @@ pub enum JobAction {
         /// Why, if FAILED.
         failure: Option<Failure>,
     },
+    /// Find a place for a checkpoint that nothing else has or will have: create `chk-<n>` exclusively,
+    /// or a new directory in that of a savepoint. Answered by [`JobEvent::CheckpointOpened`].
+    OpenCheckpoint {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// What it is.
+        kind: SnapshotKind,
+        /// Where the user wants a savepoint; `None`: where the configuration says.
+        directory: Option<String>,
+    },
+    /// Have these subtasks begin a checkpoint; all others meet its barriers.
+    TriggerCheckpoint {
+        /// To whom.
+        worker: WorkerId,
+        /// Which subtasks.
+        attempts: Vec<ExecutionAttemptId>,
+        /// What they are told.
+        trigger: CheckpointTrigger,
+    },
+    /// Have whoever coordinates the sources say what enumerators know. Answered by
+    /// [`JobEvent::EnumeratorsSnapshotted`], also if nobody coordinates.
+    SnapshotEnumerators {
+        /// For which checkpoint.
+        checkpoint: CheckpointId,
+    },
+    /// Write `_metadata`: under another name, then renamed without overwriting. Answered by
+    /// [`JobEvent::MetadataStored`].
+    StoreMetadata {
+        /// Of which checkpoint.
+        checkpoint: CheckpointId,
+        /// Into which directory.
+        directory: String,
+        /// Its content.
+        metadata: Arc<CheckpointMetadata>,
+    },
+    /// Tell a worker that a checkpoint is complete. Said to every worker, also without attempts: the
+    /// one that coordinates the sources tells their enumerators.
+    NotifyCompleted {
+        /// To whom.
+        worker: WorkerId,
+        /// Which.
+        checkpoint: CheckpointId,
+        /// The running subtasks there.
+        attempts: Vec<ExecutionAttemptId>,
+    },
+    /// Tell a worker that a checkpoint will not be complete; as [`JobAction::NotifyCompleted`].
+    NotifyAborted {
+        /// To whom.
+        worker: WorkerId,
+        /// Which.
+        checkpoint: CheckpointId,
+        /// The running subtasks there.
+        attempts: Vec<ExecutionAttemptId>,
+    },
+    /// Delete what a checkpoint left: `_metadata` first. What is being written to its directory at
+    /// that moment (by [`JobAction::OpenCheckpoint`] or [`JobAction::StoreMetadata`]) is awaited before.
+    Discard {
+        /// Which.
+        checkpoint: CheckpointId,
+        /// Deleted with everything in it but `keep`; empty: none was opened yet, and if one is it goes.
+        directory: String,
+        /// Names in the directory that a retained checkpoint uses.
+        keep: Vec<String>,
+        /// Whole paths of files elsewhere that nothing uses any more.
+        files: Vec<String>,
+    },
+    /// What [`super::JobCore::checkpoints`] says of a checkpoint, or of all, has changed.
+    CheckpointChanged(Option<CheckpointId>),
+    /// The end of a [`JobEvent::SnapshotRequested`].
+    SnapshotRequestDone {
+        /// Which.
+        request: u64,
+        /// What came of it. Of a request to stop: the job is FINISHED. To cancel: it is being cancelled.
+        result: Result<SnapshotResult, Failure>,
+    },
+    /// All sources begin anew: forget what their enumerators know and have given out, and begin with
+    /// these states, or without any. Said before the deployments that follow.
+    ResetEnumerators {
+        /// What they are of; `None`: the beginning.
+        checkpoint: Option<CheckpointId>,
+        /// By source; one that is not named begins from nothing.
+        states: Vec<EnumeratorState>,
+    },
 }
 
 /// One subtask to run.
@@ -213,6 +384,8 @@ pub struct TaskDeployment {
     pub inputs: Vec<TaskInput>,
     /// One per edge that leaves its vertex, in the graph's order.
     pub outputs: Vec<TaskOutput>,
+    /// What it begins from; `None`: from nothing.
+    pub restore: Option<SubtaskRestore>,
 }
 
 /// The channels of one incoming edge, or the partitions that its rows are read from.

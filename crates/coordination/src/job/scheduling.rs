@@ -1,11 +1,13 @@
 //! From nothing to running: slots, workers, deployment.
 
-use flott_model::{ContainerId, ExecutionAttemptId, ExecutionState, Failure, FailureClass};
+use flott_model::{
+    ContainerId, ExecutionAttemptId, ExecutionState, Failure, FailureClass, StoredCommittable,
+};
 
 use super::cause::Weight;
 use super::core::JobCore;
 use super::execution::may_follow;
-use super::message::{JobAction, SlotOffer, SubtaskOutput, Timer, WorkerId};
+use super::message::{JobAction, SlotOffer, Timer, WorkerId};
 use super::phase::{Phase, Then};
 use super::stages::Stages;
 use super::workers::Registration;
@@ -190,7 +192,7 @@ impl JobCore {
         attempt: ExecutionAttemptId,
         state: ExecutionState,
         failure: Option<Failure>,
-        output: Vec<SubtaskOutput>,
+        output: Vec<StoredCommittable>,
         missing: &[ExecutionAttemptId],
     ) {
         use ExecutionState as S;
@@ -224,7 +226,7 @@ impl JobCore {
         }
     }
 
-    fn task_finished(&mut self, attempt: ExecutionAttemptId, output: Vec<SubtaskOutput>) {
+    fn task_finished(&mut self, attempt: ExecutionAttemptId, output: Vec<StoredCommittable>) {
         self.executions.set_output(attempt, output);
         self.advance(attempt, ExecutionState::Finished, None);
         if self.executions.all_finished() && matches!(self.phase, Phase::Executing) {

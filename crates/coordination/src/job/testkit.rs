@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use flott_model::{
     ContainerId, Epoch, Exchange, ExecutionAttemptId, ExecutionState, Failure, FailureClass,
-    Incarnation, JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, VertexId,
+    Incarnation, JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, StoredCommittable,
+    VertexId,
 };
 
 use super::JobCore;
 use super::message::{
-    JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, SubtaskOutput, Timer, WorkerId,
+    JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, Timer, WorkerId,
 };
+use crate::checkpoint::{CheckpointSettings, Origin};
 
 pub(super) fn graph(vertices: &[(&str, u32)], edges: &[JobEdge]) -> JobGraph {
     JobGraph {
@@ -80,6 +82,8 @@ pub(super) fn settings(restart_strategy: RestartStrategy) -> JobSettings {
         slot_request_timeout: Duration::from_secs(300),
         worker_start_timeout: Duration::from_secs(60),
         cancellation_timeout: Duration::from_secs(180),
+        checkpoints: CheckpointSettings::default(),
+        jitter_seed: 0,
     }
 }
 
@@ -118,10 +122,9 @@ pub(super) fn transient(message: &str) -> Failure {
     Failure::new(FailureClass::Transient, message)
 }
 
-pub(super) fn output(vertex: u32, byte: u8) -> SubtaskOutput {
-    SubtaskOutput {
-        vertex: VertexId(vertex),
-        operator: 0,
+pub(super) fn output(vertex: u32, byte: u8) -> StoredCommittable {
+    StoredCommittable {
+        operator: u128::from(vertex).to_be_bytes().to_vec(),
         committable: vec![byte],
     }
 }
@@ -135,7 +138,7 @@ pub(super) struct Script {
 impl Script {
     pub(super) fn new(graph: &JobGraph, strategy: RestartStrategy) -> Self {
         Self {
-            core: JobCore::new(settings(strategy), graph),
+            core: JobCore::new(settings(strategy), graph, Origin::default()),
             seconds: 0,
         }
     }
@@ -249,7 +252,7 @@ impl Script {
         attempt: ExecutionAttemptId,
         state: ExecutionState,
         failure: Option<Failure>,
-        output: Vec<SubtaskOutput>,
+        output: Vec<StoredCommittable>,
     ) -> Vec<String> {
         self.send(JobEvent::TaskStateChanged {
             attempt,
@@ -316,6 +319,79 @@ fn short_slots(slots: &[SlotId]) -> String {
     names.join(" ")
 }
 
+/// Actions on checkpoints.
+fn describe_checkpoint(action: &JobAction) -> String {
+    let attempts = |attempts: &[ExecutionAttemptId]| {
+        let names: Vec<String> = attempts.iter().map(short_attempt).collect();
+        names.join(" ")
+    };
+    match action {
+        JobAction::OpenCheckpoint {
+            checkpoint,
+            kind,
+            directory,
+        } => format!(
+            "open {checkpoint} {kind:?}{}",
+            directory
+                .as_ref()
+                .map_or(String::new(), |it| format!(" in {it}"))
+        ),
+        JobAction::TriggerCheckpoint {
+            worker,
+            attempts: which,
+            trigger,
+        } => format!(
+            "trigger {} {}: {}",
+            trigger.checkpoint,
+            short(worker),
+            attempts(which)
+        ),
+        JobAction::SnapshotEnumerators { checkpoint } => format!("enumerators {checkpoint}"),
+        JobAction::StoreMetadata {
+            checkpoint,
+            directory,
+            ..
+        } => format!("store {checkpoint} in {directory}"),
+        JobAction::NotifyCompleted {
+            worker,
+            checkpoint,
+            attempts: which,
+        } => format!(
+            "completed {checkpoint} {}: {}",
+            short(worker),
+            attempts(which)
+        ),
+        JobAction::NotifyAborted {
+            worker,
+            checkpoint,
+            attempts: which,
+        } => format!(
+            "aborted {checkpoint} {}: {}",
+            short(worker),
+            attempts(which)
+        ),
+        JobAction::Discard {
+            checkpoint,
+            directory,
+            keep,
+            files,
+        } => format!("discard {checkpoint} {directory} keep {keep:?} files {files:?}"),
+        JobAction::CheckpointChanged(Some(checkpoint)) => format!("changed {checkpoint}"),
+        JobAction::CheckpointChanged(None) => "changed all".to_owned(),
+        JobAction::SnapshotRequestDone { request, result } => match result {
+            Ok(done) => format!("request {request}: {} at {}", done.checkpoint, done.path),
+            Err(failure) => format!("request {request}: {failure}"),
+        },
+        JobAction::ResetEnumerators { checkpoint, states } => {
+            format!(
+                "enumerators begin with {checkpoint:?}: {} states",
+                states.len()
+            )
+        }
+        other => unreachable!("{other:?} is described elsewhere"),
+    }
+}
+
 fn describe(action: &JobAction) -> String {
     match action {
         JobAction::RequireSlots(slots) => format!("require {slots}"),
@@ -352,6 +428,9 @@ fn describe(action: &JobAction) -> String {
                 Timer::Cancellation(round) => format!("cancellation {round}"),
                 Timer::Restart(restart) => format!("restart {restart}"),
                 Timer::Commit(number) => format!("commit {number}"),
+                Timer::CheckpointDue(number) => format!("checkpoint {number}"),
+                Timer::CheckpointTimeout(checkpoint) => format!("timeout of {checkpoint}"),
+                Timer::CheckpointCommit(number) => format!("checkpoint commit {number}"),
             };
             format!("timer {name} at {}s", due.as_secs())
         }
@@ -368,5 +447,6 @@ fn describe(action: &JobAction) -> String {
                 .map_or(String::new(), |it| format!(" on {}", short(it)));
             format!("{} {state}{worker}", short_attempt(attempt))
         }
+        other => describe_checkpoint(other),
     }
 }

@@ -10,12 +10,11 @@ use flott_config::Configuration;
 use flott_jobmanager::{DispatcherSettings, WorkerFactory};
 use flott_model::{
     ExecutionState, Failure, FailureClass, JobEdge, JobGraph, JobVertex, PROTOCOL_VERSION,
-    ShipStrategy,
+    ShipStrategy, StoredCommittable,
 };
 use flott_protocol::message::{
-    AttemptId, CommitResult, RegisterWorker, SubtaskCommittable, TaskDescriptor, TaskMetrics,
-    TaskReport, WorkerCommand, WorkerMessage, WorkerReport, WorkerSpec, worker_command,
-    worker_message,
+    AttemptId, CommitResult, RegisterWorker, TaskDescriptor, TaskMetrics, TaskReport,
+    WorkerCommand, WorkerMessage, WorkerReport, WorkerSpec, worker_command, worker_message,
 };
 use flott_protocol::rpc::Secret;
 use tokio::sync::mpsc;
@@ -171,8 +170,8 @@ fn reports(task: &TaskDescriptor, behaviour: Behaviour) -> Vec<TaskReport> {
             });
         }
         Behaviour::Finish => {
-            let committable = SubtaskCommittable {
-                vertex: task.attempt.vertex,
+            let committable = StoredCommittable {
+                operator: vec![0; 16],
                 ..Default::default()
             };
             let is_sink = task.outputs.is_empty();

@@ -1,6 +1,6 @@
 //! Tasks on the wire: their description, their channels, their reports.
 
-use flott_model::{Epoch, ExecutionAttemptId, Failure, VertexId};
+use flott_model::{Epoch, ExecutionAttemptId, Failure, StoredCommittable, VertexId};
 
 use super::TaskAccumulator;
 
@@ -139,7 +139,7 @@ pub struct TaskReport {
     pub failure: Option<Failure>,
     /// What its sinks want committed, if FINISHED.
     #[prost(message, repeated, tag = "4")]
-    pub committables: Vec<SubtaskCommittable>,
+    pub committables: Vec<StoredCommittable>,
     /// Final counters, if terminal.
     #[prost(message, optional, tag = "5")]
     pub metrics: Option<TaskMetrics>,
@@ -150,20 +150,6 @@ pub struct TaskReport {
     /// Final accumulators, if terminal.
     #[prost(message, repeated, tag = "20")]
     pub accumulators: Vec<TaskAccumulator>,
-}
-
-/// What a sink's subtask wants committed when the job is done.
-#[derive(Clone, PartialEq, Eq, prost::Message)]
-pub struct SubtaskCommittable {
-    /// Position of the vertex.
-    #[prost(uint32, tag = "1")]
-    pub vertex: u32,
-    /// Position of the operator in the program's graph.
-    #[prost(uint32, tag = "2")]
-    pub operator: u32,
-    /// Encoded by the sink.
-    #[prost(bytes = "vec", tag = "3")]
-    pub committable: Vec<u8>,
 }
 
 /// Counters of a task so far.

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use flott_model::{Failure, JobGraph};
+use flott_model::{Failure, JobGraph, StoredCommittable};
 
-use super::{
-    AttemptId, Inspect, Inspected, SubtaskCommittable, TaskDescriptor, TaskMetrics, TaskReport,
-};
+use super::{AttemptId, Inspect, Inspected, TaskDescriptor, TaskMetrics, TaskReport};
 
 /// Everything a worker process must know; in a file only its owner can read.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -240,7 +238,7 @@ pub struct CancelTasks {
     pub attempts: Vec<AttemptId>,
 }
 
-/// Commit outputs; idempotent.
+/// Commit outputs, of the finished job or of a checkpoint; idempotent.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct CommitOutputs {
     /// Which request.
@@ -248,7 +246,7 @@ pub struct CommitOutputs {
     pub round: u64,
     /// What.
     #[prost(message, repeated, tag = "2")]
-    pub outputs: Vec<SubtaskCommittable>,
+    pub outputs: Vec<StoredCommittable>,
 }
 
 /// Some of the records of a job that collects for its program.

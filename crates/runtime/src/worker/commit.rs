@@ -1,9 +1,10 @@
-//! Commits the outputs of a finished job: beside the tasks, since it waits for storage.
+//! Commits the outputs of a finished job, or of a checkpoint: beside the tasks, since it waits for storage.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use flott_filesystem::FileSystems;
+use flott_model::OperatorUid;
 use flott_operators::TaskError;
 use flott_protocol::message::{CommitOutputs, CommitResult, WorkerMessage, worker_message};
 use tokio::sync::mpsc;
@@ -32,19 +33,19 @@ async fn commit(
     plan: &Plan,
     files: Arc<FileSystems>,
 ) -> Result<(), TaskError> {
-    let mut by_operator: BTreeMap<u32, Vec<Vec<u8>>> = BTreeMap::new();
+    let mut by_operator: BTreeMap<OperatorUid, Vec<Vec<u8>>> = BTreeMap::new();
     for output in request.outputs {
-        by_operator
-            .entry(output.operator)
-            .or_default()
-            .push(output.committable);
+        let uid = output.uid().ok_or_else(|| {
+            TaskError::fatal("an output names no operator: its checkpoint is damaged")
+        })?;
+        by_operator.entry(uid).or_default().push(output.committable);
     }
-    for (operator, committables) in by_operator {
-        let committer = plan
-            .nodes
-            .get(operator as usize)
-            .and_then(|node| node.committer.as_ref())
-            .ok_or_else(|| TaskError::fatal(format!("operator {operator} has no committer")))?;
+    for (uid, committables) in by_operator {
+        let committer = plan.committer(uid).ok_or_else(|| {
+            TaskError::fatal(format!(
+                "outputs of operator {uid} cannot be committed: the job has no sink with that uid"
+            ))
+        })?;
         committer(Arc::clone(&files), committables).await?;
     }
     Ok(())

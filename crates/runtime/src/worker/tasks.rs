@@ -9,15 +9,17 @@ use flott_config::{Configuration, options};
 use flott_filesystem::FileSystems;
 use flott_metrics::MetricRegistry;
 use flott_metrics::accumulators::Accumulators;
-use flott_model::{ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode};
+use flott_model::{
+    ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode, StoredCommittable,
+};
 use flott_network::{Network, Waker};
 use flott_operators::source::Coordination;
 use flott_operators::{
     Committables, OperatorIdentity, ResultPort, SubtaskContext, TaskClock, TaskCounters, TaskError,
 };
 use flott_protocol::message::{
-    AttemptId, CollectedTaken, Coordinate, SubtaskCommittable, TaskAccumulator, TaskDescriptor,
-    TaskMetrics, TaskReport, WorkerSpec, worker_message,
+    AttemptId, CollectedTaken, Coordinate, TaskAccumulator, TaskDescriptor, TaskMetrics,
+    TaskReport, WorkerSpec, worker_message,
 };
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -275,22 +277,17 @@ impl Tasks {
                 (ExecutionState::Failed, Some(failure))
             }
         };
-        let committables = task
-            .committables
-            .take()
-            .into_iter()
-            .map(|(operator, committable)| SubtaskCommittable {
-                vertex: attempt.vertex.0,
-                operator,
-                committable,
-            })
-            .collect();
+        let committables = task.committables.take().into_iter();
+        let committables = committables.map(|(node, committable)| StoredCommittable {
+            operator: self.plan.uid_of(node).0.to_be_bytes().to_vec(),
+            committable,
+        });
         Some(worker_message::Kind::Task(TaskReport {
             attempt: attempt.into(),
             state: state.number(),
             failure,
             missing_partitions: missing.into_iter().map(AttemptId::from).collect(),
-            committables,
+            committables: committables.collect(),
             metrics: Some(report::counted(attempt, &task.counters)),
             accumulators: accumulated(&task.accumulators),
         }))

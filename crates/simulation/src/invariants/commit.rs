@@ -3,8 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use flott_coordination::job::SubtaskOutput;
-use flott_model::{JobId, JobStatus};
+use flott_model::{JobId, JobStatus, StoredCommittable};
 
 use crate::record::{JobRecord, output_of};
 use crate::world::World;
@@ -13,7 +12,7 @@ pub(super) fn check_step(world: &World) -> Result<(), String> {
     for (job, record) in &world.record.jobs {
         for commit in &record.commits {
             let expected = expected(world, *job, record)?;
-            let committed: BTreeSet<SubtaskOutput> = commit.iter().cloned().collect();
+            let committed: BTreeSet<StoredCommittable> = commit.iter().cloned().collect();
             if committed.len() != commit.len() || committed != expected {
                 return Err(format!(
                     "job {job} committed {commit:?} instead of {expected:?}"
@@ -41,7 +40,7 @@ fn expected(
     world: &World,
     job: JobId,
     record: &JobRecord,
-) -> Result<BTreeSet<SubtaskOutput>, String> {
+) -> Result<BTreeSet<StoredCommittable>, String> {
     let sinks = &world.sinks[&job];
     let last = record.deployed.values();
     let mut outputs = BTreeSet::new();

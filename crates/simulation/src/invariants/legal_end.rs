@@ -35,6 +35,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         let allowed = match plan.settings.restart_strategy {
             RestartStrategy::None => 0,
             RestartStrategy::FixedDelay { attempts, .. } => attempts,
+            RestartStrategy::FailureRate { .. } | RestartStrategy::ExponentialDelay { .. } => {
+                u32::MAX
+            }
         };
         if core.restarts() > allowed {
             let restarts = core.restarts();
@@ -53,6 +56,7 @@ fn may_fail(plan: &JobPlan, record: &JobRecord, restarts: u32, failure: &Failure
         RestartStrategy::FixedDelay { attempts, .. } => {
             restarts == attempts && failure.message.contains("exhausted after")
         }
+        RestartStrategy::FailureRate { .. } | RestartStrategy::ExponentialDelay { .. } => false,
     };
     let uncommitted = failure.message.contains("not committed")
         && (record.refused_commits >= 3 || record.interrupted_commits >= 5);

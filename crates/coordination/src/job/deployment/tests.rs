@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use flott_model::{EdgeId, ExecutionAttemptId, JobGraph, ShipStrategy as Ship};
 
+use crate::checkpoint::Origin;
 use crate::job::message::{JobAction, JobEvent, RestartStrategy, TaskDeployment};
 use crate::job::testkit::{edge, graph, offers, settings};
 use crate::job::{JobCore, WorkerId};
 
 /// Runs a graph on two containers of eight slots and returns what was deployed where.
 fn deploy(graph: &JobGraph) -> Vec<(WorkerId, TaskDeployment)> {
-    let mut core = JobCore::new(settings(RestartStrategy::None), graph);
+    let mut core = JobCore::new(settings(RestartStrategy::None), graph, Origin::default());
     core.handle(Duration::ZERO, JobEvent::Started);
     let slots = offers("a@h1:0,1,2,3,4,5,6,7 b@h2:0,1,2,3,4,5,6,7");
     let halves = slots[..8].iter().zip(&slots[8..]);
@@ -21,27 +22,15 @@ fn deploy(graph: &JobGraph) -> Vec<(WorkerId, TaskDeployment)> {
     let mut actions = core.handle(Duration::ZERO, JobEvent::SlotsGranted(offers));
     let mut deployed = Vec::new();
     while let Some(action) = actions.pop() {
-        match action {
-            JobAction::StartWorker { worker, .. } => {
-                let data_address = format!("{}:1", worker.container);
-                let event = JobEvent::WorkerRegistered {
-                    worker,
-                    data_address,
-                };
-                actions.extend(core.handle(Duration::ZERO, event));
-            }
-            JobAction::Deploy { worker, tasks } => {
-                deployed.extend(tasks.into_iter().map(|task| (worker.clone(), task)));
-            }
-            JobAction::RequireSlots(_)
-            | JobAction::ReleaseSlots(_)
-            | JobAction::StopWorker(_)
-            | JobAction::CancelTasks { .. }
-            | JobAction::Commit { .. }
-            | JobAction::ReleasePartitions
-            | JobAction::ScheduleTimer(..)
-            | JobAction::StatusChanged(..)
-            | JobAction::ExecutionChanged { .. } => (),
+        if let JobAction::StartWorker { worker, .. } = action {
+            let data_address = format!("{}:1", worker.container);
+            let event = JobEvent::WorkerRegistered {
+                worker,
+                data_address,
+            };
+            actions.extend(core.handle(Duration::ZERO, event));
+        } else if let JobAction::Deploy { worker, tasks } = action {
+            deployed.extend(tasks.into_iter().map(|task| (worker.clone(), task)));
         }
     }
     deployed

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use flott_model::{ExecutionState as S, Failure, FailureClass, JobStatus, ShipStrategy as Ship};
 
+use crate::checkpoint::Origin;
 use crate::job::message::{JobAction, JobEvent, Timer};
 use crate::job::testkit::{
     Script, attempt, blocking, edge, graph, offers, restarts, settings, transient,
@@ -74,7 +75,7 @@ fn what_waits_for_one_producer_only_does_not_wait_for_the_others() {
 
 /// Runs a job of three vertices on one container and gives what was deployed, finishing each task.
 fn run(graph: &flott_model::JobGraph) -> Vec<TaskDeployment> {
-    let mut core = JobCore::new(settings(RestartStrategy::None), graph);
+    let mut core = JobCore::new(settings(RestartStrategy::None), graph, Origin::default());
     core.handle(Duration::ZERO, JobEvent::Started);
     let mut open = core.handle(
         Duration::ZERO,
