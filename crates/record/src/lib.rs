@@ -17,16 +17,17 @@ pub trait Data: Clone + Send + 'static {}
 
 impl<T: Clone + Send + 'static> Data for T {}
 
-/// What may cross a process boundary or be kept in state: [`Data`] with serde derives.
-pub trait Record: Data + Serialize + DeserializeOwned {}
+/// What may cross a process boundary or be kept in state: [`Data`] with serde derives. `Sync`,
+/// because a snapshot of state is written by another thread while the task reads on.
+pub trait Record: Data + Sync + Serialize + DeserializeOwned {}
 
-impl<T: Data + Serialize + DeserializeOwned> Record for T {}
+impl<T: Data + Sync + Serialize + DeserializeOwned> Record for T {}
 
 /// What may partition a stream. Keys that are equal must serialise equally: placement uses
 /// [`hash::stable_hash`], which reads the key through its `Serialize`.
-pub trait Key: Record + Hash + Eq + Sync {}
+pub trait Key: Record + Hash + Eq {}
 
-impl<T: Record + Hash + Eq + Sync> Key for T {}
+impl<T: Record + Hash + Eq> Key for T {}
 
 /// The recommended string of records and keys: 24 bytes, no allocation up to 24 bytes of text.
 pub type Str = compact_str::CompactString;
