@@ -1,6 +1,7 @@
 //! Aggregating state: the values added for a key, kept as an accumulator of another type.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
@@ -8,8 +9,9 @@ use crate::backend::StateTable;
 use crate::cells::Cells;
 use crate::descriptor::Aggregate;
 use crate::scope::{At, InNamespace};
+use crate::snapshot::Part;
 use crate::ttl::Ttl;
-use crate::{KeyedBackend, StateScope, SubKey};
+use crate::{KeyedBackend, RestoredOperator, StateError, StateKind, StateScope, SubKey};
 
 /// Aggregates values into an accumulator, and makes the result of it.
 ///
@@ -107,6 +109,12 @@ impl<K: Key, N: SubKey, In: 'static, Acc: Record, Out: 'static> StateTable<K>
     }
     fn keys(&self) -> Vec<(u64, K)> {
         self.cells.keys()
+    }
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
+        self.cells.snapshot(StateKind::Aggregating, name, now)
+    }
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        self.cells.restore(StateKind::Aggregating, name, from)
     }
 }
 

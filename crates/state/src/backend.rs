@@ -1,6 +1,7 @@
 //! The keyed state of one operator's subtask: its current key, its registered states, its timers.
 
 use std::any::{Any, type_name};
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
@@ -9,12 +10,13 @@ use crate::list::{ListState, ListTable};
 use crate::map::{MapState, MapTable};
 use crate::reducing::{ReducingState, ReducingTable};
 use crate::scope::At;
+use crate::snapshot::{Part, TimersPart};
 use crate::ttl::Ttl;
 use crate::value::{ValueState, ValueTable};
 use crate::{
     AggregatingStateDescriptor, KeyedStateAccess, ListStateDescriptor, MapStateDescriptor,
-    ReducingStateDescriptor, StateError, StateTtlConfig, SubKey, TimeDomain, Timers,
-    ValueStateDescriptor,
+    ReducingStateDescriptor, RestoredOperator, StateError, StateKind, StateTtlConfig, SubKey,
+    TimeDomain, Timers, ValueStateDescriptor,
 };
 
 /// A state's rows, whatever its type.
@@ -23,6 +25,9 @@ pub(crate) trait StateTable<K>: Any + Send {
     fn clear(&mut self);
     /// All keys that have a row; meant for states without namespace.
     fn keys(&self) -> Vec<(u64, K)>;
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part>;
+    /// Takes the rows of the state of that name.
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError>;
 }
 
 struct Registered<K> {
@@ -59,6 +64,7 @@ pub struct KeyedBackend<K: Key> {
     now: i64,
     states: Vec<Registered<K>>,
     timers: Timers<K>,
+    restored: Option<RestoredOperator>,
 }
 
 impl<K: Key> Default for KeyedBackend<K> {
@@ -69,6 +75,7 @@ impl<K: Key> Default for KeyedBackend<K> {
             now: 0,
             states: Vec::new(),
             timers: Timers::default(),
+            restored: None,
         }
     }
 }
@@ -88,6 +95,34 @@ impl<K: Key> KeyedBackend<K> {
     /// No states, no timers, no current key.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A backend that begins with the timers of a snapshot, and in which each state has the rows of
+    /// the snapshot as soon as it is registered.
+    ///
+    /// # Errors
+    /// When the timers cannot be restored.
+    pub fn restored(from: &RestoredOperator) -> Result<Self, StateError> {
+        Ok(Self {
+            timers: from.timers_of(StateKind::UserTimers, "")?,
+            restored: Some(from.clone()),
+            ..Self::default()
+        })
+    }
+
+    /// The states and timers as they are now, in order of registration.
+    pub(crate) fn snapshot(&mut self) -> Vec<Arc<dyn Part>> {
+        let now = self.now;
+        let states = self.states.iter_mut();
+        let mut parts: Vec<_> = states
+            .map(|state| state.table.snapshot(&state.name, now))
+            .collect();
+        parts.push(Arc::new(TimersPart {
+            name: String::new(),
+            kind: StateKind::UserTimers,
+            timers: self.timers.snapshot(),
+        }));
+        parts
     }
 
     /// Whose state handles open from now on. `hash` is the stable hash of the key. The memory of the
@@ -138,7 +173,8 @@ impl<K: Key> KeyedBackend<K> {
     /// Registers a value state, or finds the one that is registered.
     ///
     /// # Errors
-    /// When the name is taken by a state of another kind or type, or the time to live cannot be.
+    /// When the name is taken by a state of another kind or type, the time to live cannot be, or the
+    /// state cannot be restored.
     pub fn value_state<T: Record>(
         &mut self,
         descriptor: ValueStateDescriptor<T>,
@@ -302,11 +338,15 @@ impl<K: Key> KeyedBackend<K> {
         }
         let resolved = ttl.as_ref().map(|ttl| ttl.resolve(&name)).transpose()?;
         let index = u32::try_from(self.states.len()).expect("a program names fewer states");
+        let mut table = make(resolved);
+        if let Some(restored) = &self.restored {
+            table.restore(restored, &name)?;
+        }
         self.states.push(Registered {
             name,
             description,
             ttl,
-            table: Box::new(make(resolved)),
+            table: Box::new(table),
         });
         Ok(index)
     }

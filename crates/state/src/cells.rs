@@ -1,10 +1,13 @@
 //! One value per key, with or without time to live: what value, reducing and aggregating state are.
 
+use std::sync::Arc;
+
 use flott_record::{Key, Record};
 
 use crate::scope::{At, Scoped};
-use crate::ttl::{Timed, Ttl};
-use crate::{KeyedTable, SubKey};
+use crate::snapshot::{Expiry, Part, TablePart, Wanted};
+use crate::ttl::{Expire, Timed, Ttl};
+use crate::{KeyedTable, RestoredOperator, StateError, StateKind, SubKey};
 
 /// Rows that expire, and how far the sweep through them has come.
 pub(crate) struct Expiring<K, N, R> {
@@ -27,6 +30,70 @@ impl<K, N, R> Expiring<K, N, R> {
         if self.ttl.sweep > 0 {
             self.rows.sweep(&mut self.cursor, self.ttl.sweep, expired);
         }
+    }
+}
+
+/// What a snapshot holds of rows that do not expire.
+pub(crate) fn part<K: Key, N: SubKey, V: Record>(
+    kind: StateKind,
+    name: &str,
+    rows: &mut KeyedTable<Scoped<K, N>, V>,
+) -> Arc<dyn Part> {
+    Arc::new(TablePart {
+        name: name.to_owned(),
+        kind,
+        rows: rows.snapshot(),
+        hash_of: Scoped::hash,
+        expiry: None,
+    })
+}
+
+/// Replaces the rows by those of a snapshot.
+pub(crate) fn restore<K: Key, N: SubKey, V: Record>(
+    kind: StateKind,
+    name: &str,
+    rows: &mut KeyedTable<Scoped<K, N>, V>,
+    from: &RestoredOperator,
+) -> Result<(), StateError> {
+    let wanted = Wanted {
+        kind,
+        name,
+        ttl: false,
+    };
+    *rows = from.keyed_rows(wanted, Scoped::hash)?;
+    Ok(())
+}
+
+impl<K: Key, N: SubKey, R: Record + Expire> Expiring<K, N, R> {
+    /// What a snapshot holds of the rows: what has not expired at `now`.
+    pub(crate) fn part(&mut self, kind: StateKind, name: &str, now: i64) -> Arc<dyn Part> {
+        let ttl = self.ttl;
+        Arc::new(TablePart {
+            name: name.to_owned(),
+            kind,
+            rows: self.rows.snapshot(),
+            hash_of: Scoped::hash,
+            expiry: Some(Expiry {
+                ttl: ttl.milliseconds,
+                live: Box::new(move |row: &R| row.live(ttl, now)),
+            }),
+        })
+    }
+
+    /// Replaces the rows by those of a snapshot.
+    pub(crate) fn restore(
+        &mut self,
+        kind: StateKind,
+        name: &str,
+        from: &RestoredOperator,
+    ) -> Result<(), StateError> {
+        let wanted = Wanted {
+            kind,
+            name,
+            ttl: true,
+        };
+        self.rows = from.keyed_rows(wanted, Scoped::hash)?;
+        Ok(())
     }
 }
 
@@ -105,6 +172,25 @@ impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
+        }
+    }
+
+    pub(crate) fn snapshot(&mut self, kind: StateKind, name: &str, now: i64) -> Arc<dyn Part> {
+        match self {
+            Self::Plain(rows) => part(kind, name, rows),
+            Self::Timed(timed) => timed.part(kind, name, now),
+        }
+    }
+
+    pub(crate) fn restore(
+        &mut self,
+        kind: StateKind,
+        name: &str,
+        from: &RestoredOperator,
+    ) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => restore(kind, name, rows, from),
+            Self::Timed(timed) => timed.restore(kind, name, from),
         }
     }
 }

@@ -17,6 +17,7 @@ mod operator_state;
 mod ordered_map;
 mod reducing;
 mod scope;
+mod snapshot;
 mod table;
 mod timers;
 mod ttl;
@@ -37,7 +38,11 @@ pub use operator_state::{
 };
 pub use reducing::ReducingState;
 pub use scope::{InNamespace, KeyedStateAccess, StateScope, SubKey};
-pub use table::{IntoRows, KeyedTable, Position};
+pub use snapshot::{
+    Compression, Encoded, OperatorSnapshot, RestorePlace, RestoredOperator, StateBlob,
+    StateDescription, StateKind, Unclaimed, describe,
+};
+pub use table::{IntoRows, KeyedTable, Position, TableSnapshot};
 pub use timers::{TimeDomain, Timer, TimerQueue, Timers};
 pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
 pub use value::ValueState;

@@ -1,16 +1,25 @@
 //! List state: a list of values per key. With time to live each element expires for itself.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
+use serde::de::{Deserialize, Deserializer};
+use serde::ser::{Serialize, Serializer};
 
 use crate::backend::StateTable;
-use crate::cells::{Expiring, keys};
+use crate::cells::{Expiring, keys, part, restore};
 use crate::scope::{At, InNamespace, Scoped};
-use crate::ttl::Ttl;
-use crate::{KeyedBackend, KeyedStateAccess, KeyedTable, StateScope, SubKey};
+use crate::snapshot::Part;
+use crate::ttl::{Expire, Live, Ttl};
+use crate::{
+    KeyedBackend, KeyedStateAccess, KeyedTable, RestoredOperator, StateError, StateKind,
+    StateScope, SubKey,
+};
 
-/// Elements with the time of their last use, apart so that users see a slice.
+/// Elements with the time of their last use, apart so that users see a slice. Stored as a list of
+/// pairs.
+#[derive(Clone)]
 pub(crate) struct Stamped<T> {
     values: Vec<T>,
     stamps: Vec<i64>,
@@ -64,6 +73,41 @@ impl<T> Stamped<T> {
             self.stamps.fill(Ttl::stamp(now));
         }
         true
+    }
+}
+
+impl<T: Serialize> Serialize for Stamped<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.stamps.iter().zip(&self.values))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Stamped<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (stamps, values) = Vec::<(i64, T)>::deserialize(deserializer)?
+            .into_iter()
+            .unzip();
+        Ok(Self {
+            values,
+            stamps,
+            gone: false,
+        })
+    }
+}
+
+impl<T: Clone> Expire for Stamped<T> {
+    fn live(&self, ttl: Ttl, now: i64) -> Live<Self> {
+        let expired = |stamp: &&i64| ttl.expired(**stamp, now);
+        match self.stamps.iter().filter(expired).count() {
+            _ if self.gone => Live::Gone,
+            0 => Live::Whole,
+            all if all == self.stamps.len() => Live::Gone,
+            _ => {
+                let mut rest = self.clone();
+                rest.drop_expired(ttl, now);
+                Live::Part(rest)
+            }
+        }
     }
 }
 
@@ -179,6 +223,18 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ListTable<K, N, T> {
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
+        }
+    }
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
+        match self {
+            Self::Plain(rows) => part(StateKind::List, name, rows),
+            Self::Timed(timed) => timed.part(StateKind::List, name, now),
+        }
+    }
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => restore(StateKind::List, name, rows, from),
+            Self::Timed(timed) => timed.restore(StateKind::List, name, from),
         }
     }
 }

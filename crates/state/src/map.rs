@@ -1,15 +1,19 @@
 //! Map state: a map per key. With time to live each entry expires for itself.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
 use crate::backend::StateTable;
-use crate::cells::{Expiring, keys};
+use crate::cells::{Expiring, keys, part, restore};
 use crate::ordered_map::{Iter, OrderedMap};
 use crate::scope::{At, InNamespace, Scoped};
-use crate::ttl::{GONE, Timed, Ttl};
-use crate::{KeyedStateAccess, KeyedTable, StateScope, SubKey};
+use crate::snapshot::Part;
+use crate::ttl::{Expire, GONE, Live, Timed, Ttl};
+use crate::{
+    KeyedStateAccess, KeyedTable, RestoredOperator, StateError, StateKind, StateScope, SubKey,
+};
 
 type TimedMap<MK, MV> = OrderedMap<MK, Timed<MV>>;
 
@@ -142,6 +146,21 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> MapTable<K, N, MK, MV> {
     }
 }
 
+impl<MK: SubKey, MV: Clone> Expire for TimedMap<MK, MV> {
+    fn live(&self, ttl: Ttl, now: i64) -> Live<Self> {
+        let expired = |entry: &Timed<MV>| ttl.expired(entry.stamp, now);
+        match self.iter().filter(|(_, entry)| expired(entry)).count() {
+            0 => Live::Whole,
+            all if all == self.len() => Live::Gone,
+            _ => {
+                let mut rest = self.clone();
+                rest.retain(|_, entry| !expired(entry));
+                Live::Part(rest)
+            }
+        }
+    }
+}
+
 impl<K: Key, N: SubKey, MK: SubKey, MV: Record> Expiring<K, N, TimedMap<MK, MV>> {
     fn sweep_entries(&mut self, now: i64) {
         let ttl = self.ttl;
@@ -216,6 +235,18 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> StateTable<K> for MapTable<K, N,
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
+        }
+    }
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
+        match self {
+            Self::Plain(rows) => part(StateKind::Map, name, rows),
+            Self::Timed(timed) => timed.part(StateKind::Map, name, now),
+        }
+    }
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => restore(StateKind::Map, name, rows, from),
+            Self::Timed(timed) => timed.restore(StateKind::Map, name, from),
         }
     }
 }

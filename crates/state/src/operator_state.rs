@@ -2,12 +2,17 @@
 
 use std::any::{Any, type_name};
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::Record;
 
 use crate::ordered_map::OrderedMap;
+use crate::snapshot::{BroadcastPart, ListPart, Part};
 use crate::unregistered::UNREGISTERED;
-use crate::{ListStateDescriptor, MapStateDescriptor, StateError, StateTtlConfig, SubKey};
+use crate::{
+    ListStateDescriptor, MapStateDescriptor, RestoredOperator, StateError, StateKind,
+    StateTtlConfig, SubKey,
+};
 
 /// How the elements of a list find subtasks again after a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,15 +23,68 @@ enum Redistribution {
     Union,
 }
 
+impl Redistribution {
+    fn kind(self) -> StateKind {
+        match self {
+            Self::Split => StateKind::OperatorList,
+            Self::Union => StateKind::UnionList,
+        }
+    }
+}
+
+/// A state, whatever its type.
+trait OperatorState: Any + Send {
+    fn snapshot(&self, name: &str) -> Arc<dyn Part>;
+    /// Takes this subtask's share of the state of that name.
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError>;
+}
+
+/// Shared with snapshots: copied by the first change after one, if the snapshot still lives.
 struct List<T> {
-    values: Vec<T>,
+    values: Arc<Vec<T>>,
     redistribution: Redistribution,
+}
+
+impl<T: Record> OperatorState for List<T> {
+    fn snapshot(&self, name: &str) -> Arc<dyn Part> {
+        Arc::new(ListPart {
+            name: name.to_owned(),
+            kind: self.redistribution.kind(),
+            items: Arc::clone(&self.values),
+        })
+    }
+
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        self.values = Arc::new(from.list_of(self.redistribution.kind(), name)?);
+        Ok(())
+    }
+}
+
+/// Shared with snapshots as a [`List`] is.
+struct Broadcast<MK, MV>(Arc<OrderedMap<MK, MV>>);
+
+impl<MK: SubKey, MV: Record> OperatorState for Broadcast<MK, MV> {
+    fn snapshot(&self, name: &str) -> Arc<dyn Part> {
+        Arc::new(BroadcastPart {
+            name: name.to_owned(),
+            map: Arc::clone(&self.0),
+        })
+    }
+
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        let mut map = OrderedMap::default();
+        for (key, value) in from.broadcast(name)? {
+            map.insert(key, value);
+        }
+        self.0 = Arc::new(map);
+        Ok(())
+    }
 }
 
 struct Registered {
     name: String,
     description: String,
-    state: Box<dyn Any + Send>,
+    state: Box<dyn OperatorState>,
 }
 
 /// A context that may read operator state.
@@ -58,6 +116,7 @@ pub trait OperatorStateAccess: OperatorStateRead {
 #[derive(Default)]
 pub struct OperatorBackend {
     states: Vec<Registered>,
+    restored: Option<RestoredOperator>,
 }
 
 impl OperatorStateRead for OperatorBackend {
@@ -81,12 +140,30 @@ impl OperatorBackend {
         Self::default()
     }
 
+    /// A backend in which each state has its share of the snapshot as soon as it is registered: lists
+    /// their elements as [`RestoredOperator::list`] says, union lists all elements, broadcast states
+    /// the entries of one old subtask.
+    pub fn restored(from: &RestoredOperator) -> Self {
+        Self {
+            states: Vec::new(),
+            restored: Some(from.clone()),
+        }
+    }
+
+    /// The states as they are now, in order of registration.
+    pub(crate) fn snapshot(&mut self) -> Vec<Arc<dyn Part>> {
+        let states = self.states.iter();
+        states
+            .map(|state| state.state.snapshot(&state.name))
+            .collect()
+    }
+
     /// Registers a list whose elements are split among the subtasks after a change of parallelism,
     /// or finds the one that is registered.
     ///
     /// # Errors
-    /// When the name is taken by a state of another kind or type, or the descriptor has a time to
-    /// live: operator state does not expire.
+    /// When the name is taken by a state of another kind or type, the descriptor has a time to live
+    /// (operator state does not expire), or the state cannot be restored.
     pub fn list_state<T: Record>(
         &mut self,
         descriptor: ListStateDescriptor<T>,
@@ -118,7 +195,7 @@ impl OperatorBackend {
         };
         let description = format!("operator {kind} of {}", type_name::<T>());
         let list = List::<T> {
-            values: Vec::new(),
+            values: Arc::default(),
             redistribution,
         };
         let same = |known: &List<T>| known.redistribution == redistribution;
@@ -141,7 +218,7 @@ impl OperatorBackend {
         let MapStateDescriptor { name, ttl, .. } = descriptor;
         let types = format!("{}, {}", type_name::<MK>(), type_name::<MV>());
         let description = format!("BroadcastState<{types}>");
-        let map = OrderedMap::<MK, MV>::default();
+        let map = Broadcast::<MK, MV>(Arc::default());
         let index = self.register(name, description, ttl, map, |_| true)?;
         Ok(BroadcastState {
             index,
@@ -149,19 +226,20 @@ impl OperatorBackend {
         })
     }
 
-    fn register<S: Any + Send>(
+    fn register<S: OperatorState>(
         &mut self,
         name: String,
         description: String,
         ttl: Option<StateTtlConfig>,
-        state: S,
+        mut state: S,
         same: impl FnOnce(&S) -> bool,
     ) -> Result<u32, StateError> {
         if ttl.is_some() {
             return Err(StateError::TtlOfOperatorState { name });
         }
         if let Some((known, index)) = self.states.iter().zip(0..).find(|(s, _)| s.name == name) {
-            if known.state.downcast_ref::<S>().is_some_and(same) {
+            let state: &dyn Any = &*known.state;
+            if state.downcast_ref::<S>().is_some_and(same) {
                 return Ok(index);
             }
             return Err(StateError::AlreadyRegistered {
@@ -171,6 +249,9 @@ impl OperatorBackend {
             });
         }
         let index = u32::try_from(self.states.len()).expect("a program names fewer states");
+        if let Some(restored) = &self.restored {
+            state.restore(restored, &name)?;
+        }
         self.states.push(Registered {
             name,
             description,
@@ -182,14 +263,20 @@ impl OperatorBackend {
     fn get<S: Any>(&self, index: u32) -> &S {
         self.states
             .get(index as usize)
-            .and_then(|registered| registered.state.downcast_ref())
+            .and_then(|registered| {
+                let state: &dyn Any = &*registered.state;
+                state.downcast_ref()
+            })
             .expect(FOREIGN)
     }
 
     fn get_mut<S: Any>(&mut self, index: u32) -> &mut S {
         self.states
             .get_mut(index as usize)
-            .and_then(|registered| registered.state.downcast_mut())
+            .and_then(|registered| {
+                let state: &mut dyn Any = &mut *registered.state;
+                state.downcast_mut()
+            })
             .expect(FOREIGN)
     }
 
@@ -225,10 +312,8 @@ impl<T> Default for OperatorListState<T> {
 
 impl<T: Record> OperatorListState<T> {
     fn list<C: OperatorStateAccess + ?Sized>(self, cx: &mut C) -> &mut Vec<T> {
-        &mut cx
-            .operator_state_mut()
-            .get_mut::<List<T>>(self.index)
-            .values
+        let state = cx.operator_state_mut();
+        Arc::make_mut(&mut state.get_mut::<List<T>>(self.index).values)
     }
 
     /// The elements, in the order of addition.
@@ -302,11 +387,12 @@ impl<MK, MV> Default for BroadcastState<MK, MV> {
 
 impl<MK: SubKey, MV: Record> BroadcastState<MK, MV> {
     fn map<C: OperatorStateRead + ?Sized>(self, cx: &C) -> &OrderedMap<MK, MV> {
-        cx.operator_state().get(self.index)
+        &cx.operator_state().get::<Broadcast<MK, MV>>(self.index).0
     }
 
     fn map_mut<C: OperatorStateAccess + ?Sized>(self, cx: &mut C) -> &mut OrderedMap<MK, MV> {
-        cx.operator_state_mut().get_mut(self.index)
+        let state = cx.operator_state_mut();
+        Arc::make_mut(&mut state.get_mut::<Broadcast<MK, MV>>(self.index).0)
     }
 
     /// The value of the key.

@@ -1,7 +1,12 @@
 //! A map that iterates in the order of insertion: small ones are a list, larger ones have an index.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use flott_record::hash::stable_hash;
 use hashbrown::HashTable;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::SubKey;
 
@@ -173,6 +178,41 @@ impl<'a, K, V> Iterator for Iter<'a, K, V> {
         self.0
             .find_map(Option::as_ref)
             .map(|(key, value)| (key, value))
+    }
+}
+
+/// As any map, in the order of the entries.
+impl<K: SubKey, V: Serialize> Serialize for OrderedMap<K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.len))?;
+        for (key, value) in self.iter() {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de, K: SubKey, V: Deserialize<'de>> Deserialize<'de> for OrderedMap<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Entries(PhantomData))
+    }
+}
+
+struct Entries<K, V>(PhantomData<fn() -> (K, V)>);
+
+impl<'de, K: SubKey, V: Deserialize<'de>> Visitor<'de> for Entries<K, V> {
+    type Value = OrderedMap<K, V>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut map = OrderedMap::default();
+        while let Some((key, value)) = entries.next_entry()? {
+            map.insert(key, value);
+        }
+        Ok(map)
     }
 }
 

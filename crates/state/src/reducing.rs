@@ -1,6 +1,7 @@
 //! Reducing state: the values added for a key, combined into one of the same type.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
@@ -8,8 +9,9 @@ use crate::backend::StateTable;
 use crate::cells::Cells;
 use crate::descriptor::Reduce;
 use crate::scope::{At, InNamespace};
+use crate::snapshot::Part;
 use crate::ttl::Ttl;
-use crate::{KeyedBackend, StateScope, SubKey};
+use crate::{KeyedBackend, RestoredOperator, StateError, StateKind, StateScope, SubKey};
 
 pub(crate) struct ReducingTable<K, N, T> {
     cells: Cells<K, N, T>,
@@ -42,6 +44,12 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ReducingTable<K, N, T> {
     }
     fn keys(&self) -> Vec<(u64, K)> {
         self.cells.keys()
+    }
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
+        self.cells.snapshot(StateKind::Reducing, name, now)
+    }
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        self.cells.restore(StateKind::Reducing, name, from)
     }
 }
 

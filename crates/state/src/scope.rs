@@ -5,6 +5,7 @@ use std::hash::Hash;
 use flott_record::hash::stable_hash;
 use flott_record::{Key, Record};
 use hashbrown::Equivalent;
+use serde::{Deserialize, Serialize};
 
 use crate::KeyedBackend;
 
@@ -89,11 +90,19 @@ impl<K: Key, N: SubKey> StateScope for InNamespace<'_, K, N> {
     }
 }
 
-/// A key with its namespace, as rows own it. Without namespace it is as small as the key.
-#[derive(Debug, Clone)]
+/// A key with its namespace, as rows own it. Without namespace it is as small as the key. Its layout
+/// is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scoped<K, N> {
     pub(crate) key: K,
     namespace: N,
+}
+
+impl<K: Key, N: SubKey> Scoped<K, N> {
+    /// The hash that its row is kept under.
+    pub(crate) fn hash(&self) -> u64 {
+        with_namespace(stable_hash(&self.key), &self.namespace)
+    }
 }
 
 /// The address of a row: what is looked for, without owning it.

@@ -1,8 +1,12 @@
 //! The hash table of rows by key. Its interface is narrow on purpose: a table with copy-on-write
 //! segments can take its place without its users noticing.
 
+mod snapshot;
+
 use hashbrown::Equivalent;
 use hashbrown::hash_table::{self, Entry, HashTable};
+
+pub use snapshot::TableSnapshot;
 
 /// Tables below this many rows keep their memory when rows go.
 const SMALL: usize = 1024;
@@ -228,6 +232,32 @@ impl<K, V> KeyedTable<K, V> {
     /// Takes all rows out, keeps the memory. Rows that are not taken are dropped.
     pub fn drain(&mut self) -> impl Iterator<Item = (u64, K, V)> {
         self.rows.drain().map(|row| (row.hash, row.key, row.value))
+    }
+
+    /// The rows as they are now, for another thread to read while the table goes on changing.
+    pub fn snapshot(&mut self) -> TableSnapshot<K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let rows = self.rows.iter();
+        TableSnapshot::new(
+            rows.map(|row| (row.hash, row.key.clone(), row.value.clone()))
+                .collect(),
+        )
+    }
+
+    /// A table with the rows of a snapshot.
+    pub fn from_snapshot(snapshot: &TableSnapshot<K, V>) -> Self
+    where
+        K: Clone + Eq,
+        V: Clone,
+    {
+        let mut table = Self::new();
+        for (hash, key, value) in snapshot.iter() {
+            table.insert_new(hash, key.clone(), value.clone());
+        }
+        table
     }
 
     /// Removes all rows, keeps the memory.

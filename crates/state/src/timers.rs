@@ -1,10 +1,12 @@
 //! Timers: each fires once, at its time, for its key and namespace.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use flott_record::Key;
 use flott_record::hash::stable_hash;
 use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
 
 use crate::SubKey;
 
@@ -27,8 +29,8 @@ pub struct Timer<K, N = ()> {
     pub namespace: N,
 }
 
-/// Which time a timer waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Which time a timer waits for. Stored with timers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimeDomain {
     /// The watermark.
     EventTime,
@@ -68,6 +70,31 @@ impl<K: Key, N: SubKey> Timers<K, N> {
     pub fn clear(&mut self) {
         self.event_time.clear();
         self.processing_time.clear();
+    }
+
+    /// The timers as they are now, for another thread to read.
+    pub(crate) fn snapshot(&mut self) -> TimersSnapshot<K, N> {
+        TimersSnapshot(Arc::new(self.clone()))
+    }
+}
+
+/// Timers at one moment.
+pub(crate) struct TimersSnapshot<K, N>(Arc<Timers<K, N>>);
+
+impl<K: Key, N: SubKey> TimersSnapshot<K, N> {
+    /// Domain, timestamp, hash, key, namespace; those of one domain in the order in which they fire.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TimeDomain, i64, u64, &K, &N)> {
+        let event = self
+            .0
+            .event_time
+            .iter()
+            .map(|(t, h, k, n)| (TimeDomain::EventTime, t, h, k, n));
+        let processing = self
+            .0
+            .processing_time
+            .iter()
+            .map(|(t, h, k, n)| (TimeDomain::ProcessingTime, t, h, k, n));
+        event.chain(processing)
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::StateError;
 
 /// What prolongs the life of a state.
@@ -117,7 +119,7 @@ pub(crate) const GONE: i64 = i64::MIN;
 /// The configuration as the tables use it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ttl {
-    milliseconds: i64,
+    pub(crate) milliseconds: i64,
     pub(crate) on_read: bool,
     pub(crate) return_expired: bool,
     pub(crate) sweep: usize,
@@ -152,11 +154,33 @@ impl Ttl {
     }
 }
 
-/// A value with the time of its last use.
-#[derive(Debug, Clone)]
+/// What of a value is left when what has expired is taken away.
+pub(crate) enum Live<V> {
+    Whole,
+    Part(V),
+    Gone,
+}
+
+/// A value that may expire, or parts of it.
+pub(crate) trait Expire: Sized {
+    fn live(&self, ttl: Ttl, now: i64) -> Live<Self>;
+}
+
+/// A value with the time of its last use. Its layout is stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Timed<V> {
     pub(crate) stamp: i64,
     pub(crate) value: V,
+}
+
+impl<V> Expire for Timed<V> {
+    fn live(&self, ttl: Ttl, now: i64) -> Live<Self> {
+        if ttl.expired(self.stamp, now) {
+            Live::Gone
+        } else {
+            Live::Whole
+        }
+    }
 }
 
 #[cfg(test)]

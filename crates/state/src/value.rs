@@ -1,14 +1,16 @@
 //! Value state: one value per key.
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
 use crate::backend::StateTable;
 use crate::cells::Cells;
 use crate::scope::{At, InNamespace};
+use crate::snapshot::Part;
 use crate::ttl::Ttl;
-use crate::{KeyedStateAccess, StateScope, SubKey};
+use crate::{KeyedStateAccess, RestoredOperator, StateError, StateKind, StateScope, SubKey};
 
 pub(crate) struct ValueTable<K, N, T>(Cells<K, N, T>);
 
@@ -27,6 +29,12 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ValueTable<K, N, T> {
     }
     fn keys(&self) -> Vec<(u64, K)> {
         self.0.keys()
+    }
+    fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
+        self.0.snapshot(StateKind::Value, name, now)
+    }
+    fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
+        self.0.restore(StateKind::Value, name, from)
     }
 }
 

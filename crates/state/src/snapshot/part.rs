@@ -1,0 +1,252 @@
+//! What a snapshot is made of: each part holds one state as it was, and can write it later.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use flott_record::codec::encode;
+use flott_record::hash::key_group;
+use flott_record::schema::{Schema, schema_of};
+use flott_record::{Key, Record};
+use serde::de::DeserializeOwned;
+
+use super::StateKind;
+use super::writer::{BlobWriter, Heading};
+use crate::ordered_map::OrderedMap;
+use crate::timers::TimersSnapshot;
+use crate::ttl::Live;
+use crate::{StateError, SubKey, TableSnapshot, TimeDomain};
+
+/// One state at one moment.
+pub(crate) trait Part: Any + Send + Sync {
+    fn name(&self) -> &str;
+    fn kind(&self) -> StateKind;
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError>;
+}
+
+pub(super) fn schema<T: DeserializeOwned>(state: &str) -> Result<Schema, StateError> {
+    schema_of::<T>().map_err(|source| StateError::Schema {
+        state: state.to_owned(),
+        source,
+    })
+}
+
+/// How the rows of a state expire: the milliseconds, and what of a value is left at the moment of
+/// the snapshot.
+pub(crate) struct Expiry<V> {
+    pub(crate) ttl: i64,
+    pub(crate) live: Box<dyn Fn(&V) -> Live<V> + Send + Sync>,
+}
+
+/// The rows of a table.
+pub(crate) struct TablePart<R, V> {
+    pub(crate) name: String,
+    pub(crate) kind: StateKind,
+    pub(crate) rows: TableSnapshot<R, V>,
+    /// The hash that a row must be kept under.
+    pub(crate) hash_of: fn(&R) -> u64,
+    pub(crate) expiry: Option<Expiry<V>>,
+}
+
+impl<R: Record, V: Record> Part for TablePart<R, V> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> StateKind {
+        self.kind
+    }
+
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
+        let max_parallelism = blob.max_parallelism();
+        let mut state = blob.state(Heading {
+            name: self.name.clone(),
+            kind: self.kind,
+            ttl: self.expiry.as_ref().map(|expiry| expiry.ttl),
+            key: Some(schema::<R>(&self.name)?),
+            value: schema::<V>(&self.name)?,
+        });
+        for (group, hash, key, value) in self.rows.by_group(max_parallelism) {
+            check_hash(&self.name, hash, (self.hash_of)(key))?;
+            let live = self
+                .expiry
+                .as_ref()
+                .map_or(Live::Whole, |expiry| (expiry.live)(value));
+            let value = match &live {
+                Live::Whole => value,
+                Live::Part(rest) => rest,
+                Live::Gone => continue,
+            };
+            state.row(group, |out| {
+                encode(key, out)?;
+                encode(value, out)
+            })?;
+        }
+        state.finish()
+    }
+}
+
+/// Otherwise nobody would find the row after a restore.
+fn check_hash(state: &str, kept: u64, right: u64) -> Result<(), StateError> {
+    if kept == right {
+        return Ok(());
+    }
+    Err(StateError::Hash {
+        state: state.to_owned(),
+    })
+}
+
+/// The rows of several tables with the same keys, one per namespace.
+pub(crate) struct TablesPart<K, N, V> {
+    pub(crate) name: String,
+    pub(crate) tables: Vec<(N, TableSnapshot<K, V>)>,
+    pub(crate) hash_of: fn(&K) -> u64,
+}
+
+impl<K: Key, N: Record, V: Record> Part for TablesPart<K, N, V> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> StateKind {
+        StateKind::Table
+    }
+
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
+        let max_parallelism = blob.max_parallelism();
+        let mut state = blob.state(Heading {
+            name: self.name.clone(),
+            kind: self.kind(),
+            ttl: None,
+            key: Some(schema::<(K, N)>(&self.name)?),
+            value: schema::<V>(&self.name)?,
+        });
+        let mut tables: Vec<_> = self
+            .tables
+            .iter()
+            .map(|(namespace, rows)| (namespace, rows.by_group(max_parallelism).peekable()))
+            .collect();
+        loop {
+            let groups = tables.iter_mut().filter_map(|(_, rows)| rows.peek());
+            let Some(group) = groups.map(|(group, ..)| *group).min() else {
+                return state.finish();
+            };
+            for (namespace, rows) in &mut tables {
+                while let Some((_, hash, key, value)) = rows.next_if(|row| row.0 == group) {
+                    check_hash(&self.name, hash, (self.hash_of)(key))?;
+                    state.row(group, |out| {
+                        encode(key, out)?;
+                        encode(*namespace, out)?;
+                        encode(value, out)
+                    })?;
+                }
+            }
+        }
+    }
+}
+
+/// Timers: a row is key and namespace, then domain and time; those of one group in the order in
+/// which they fire.
+pub(crate) struct TimersPart<K, N> {
+    pub(crate) name: String,
+    pub(crate) kind: StateKind,
+    pub(crate) timers: TimersSnapshot<K, N>,
+}
+
+impl<K: Key, N: SubKey> Part for TimersPart<K, N> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> StateKind {
+        self.kind
+    }
+
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
+        let max_parallelism = blob.max_parallelism();
+        let mut state = blob.state(Heading {
+            name: self.name.clone(),
+            kind: self.kind,
+            ttl: None,
+            key: Some(schema::<(K, N)>(&self.name)?),
+            value: schema::<(TimeDomain, i64)>(&self.name)?,
+        });
+        let mut timers: Vec<_> = self
+            .timers
+            .iter()
+            .map(|timer| (key_group(timer.2, max_parallelism), timer))
+            .collect();
+        timers.sort_by_key(|(group, _)| *group);
+        for (group, (domain, timestamp, _, key, namespace)) in timers {
+            state.row(group, |out| {
+                encode(key, out)?;
+                encode(namespace, out)?;
+                encode(&(domain, timestamp), out)
+            })?;
+        }
+        state.finish()
+    }
+}
+
+/// A list of operator state, or what an operator keeps: a value is a list of one.
+pub(crate) struct ListPart<T> {
+    pub(crate) name: String,
+    pub(crate) kind: StateKind,
+    pub(crate) items: Arc<Vec<T>>,
+}
+
+impl<T: Record> Part for ListPart<T> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> StateKind {
+        self.kind
+    }
+
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
+        let mut state = blob.state(Heading {
+            name: self.name.clone(),
+            kind: self.kind,
+            ttl: None,
+            key: None,
+            value: schema::<T>(&self.name)?,
+        });
+        for item in &*self.items {
+            state.row(0, |out| encode(item, out))?;
+        }
+        state.finish()
+    }
+}
+
+/// A broadcast state.
+pub(crate) struct BroadcastPart<MK, MV> {
+    pub(crate) name: String,
+    pub(crate) map: Arc<OrderedMap<MK, MV>>,
+}
+
+impl<MK: SubKey, MV: Record> Part for BroadcastPart<MK, MV> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn kind(&self) -> StateKind {
+        StateKind::Broadcast
+    }
+
+    fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
+        let mut state = blob.state(Heading {
+            name: self.name.clone(),
+            kind: self.kind(),
+            ttl: None,
+            key: Some(schema::<MK>(&self.name)?),
+            value: schema::<MV>(&self.name)?,
+        });
+        for (key, value) in self.map.iter() {
+            state.row(0, |out| {
+                encode(key, out)?;
+                encode(value, out)
+            })?;
+        }
+        state.finish()
+    }
+}
