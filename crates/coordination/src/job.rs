@@ -17,6 +17,7 @@ mod deployment;
 mod execution;
 mod invariants;
 mod regions;
+mod restart;
 mod slots;
 mod topology;
 mod workers;

@@ -9,6 +9,7 @@ use super::execution::Executions;
 use super::message::{JobAction, JobEvent, JobSettings, Timer, WorkerId};
 use super::phase::{Phase, successors};
 use super::regions::Regions;
+use super::restart::Restarts;
 use super::slots::SlotPool;
 use super::stages::Stages;
 use super::topology::Topology;
@@ -33,7 +34,7 @@ pub struct JobCore {
     pub(super) request: u64,
     /// Number of the newest round of cancellation.
     pub(super) stop_round: u64,
-    pub(super) restarts: u32,
+    pub(super) restarts: Restarts,
     /// Time of the event being handled.
     pub(super) now: Timestamp,
     /// What the event being handled has led to so far.
@@ -75,7 +76,7 @@ impl JobCore {
             checkpoints: Checkpoints::new(settings.checkpoints.clone(), origin),
             request: 0,
             stop_round: 0,
-            restarts: 0,
+            restarts: Restarts::new(settings.restart_strategy, settings.jitter_seed),
             now: Timestamp::ZERO,
             actions: Vec::new(),
             settings,
@@ -163,7 +164,7 @@ impl JobCore {
 
     /// How often the job was restarted.
     pub fn restarts(&self) -> u32 {
-        self.restarts
+        self.restarts.count()
     }
 
     /// The latest failures that ended or restarted the job, oldest first.

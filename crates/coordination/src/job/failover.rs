@@ -9,7 +9,7 @@ use flott_model::{
 use super::cause::{FailureRecord, Weight};
 use super::core::JobCore;
 use super::execution::Execution;
-use super::message::{JobAction, RestartStrategy, Timer, WorkerId};
+use super::message::{JobAction, Timer, WorkerId};
 use super::phase::{Phase, Then};
 use super::stages::Stages;
 use crate::Timestamp;
@@ -105,11 +105,8 @@ impl JobCore {
     fn fail(&mut self, failure: Failure, weight: Weight) {
         match &self.phase {
             Phase::WaitingForSlots { .. } | Phase::StartingWorkers | Phase::Executing => {
-                let then = self.verdict(&failure);
-                self.record(failure, weight);
-                if let Then::Restart { .. } = then {
-                    self.restarts += 1;
-                }
+                self.record(failure.clone(), weight);
+                let then = self.restarts.verdict(self.now, &failure);
                 self.stop(then);
             }
             Phase::Stopping {
@@ -167,45 +164,9 @@ impl JobCore {
         let record = FailureRecord {
             timestamp: self.now,
             failure,
-            restarts: self.restarts,
+            restarts: self.restarts.count(),
         };
         self.failures.begin(record, weight);
-    }
-
-    /// What the class of a failure and the restart strategy say.
-    pub(super) fn verdict(&self, failure: &Failure) -> Then {
-        if failure.class() == FailureClass::Fatal {
-            return Then::Fail { remark: None };
-        }
-        match self.settings.restart_strategy {
-            RestartStrategy::None => {
-                let remark = "no restart: restart-strategy.type is none".to_owned();
-                Then::Fail {
-                    remark: Some(remark),
-                }
-            }
-            RestartStrategy::FixedDelay { attempts, delay } if self.restarts < attempts => {
-                Then::Restart {
-                    not_before: self.now.saturating_add(delay),
-                }
-            }
-            RestartStrategy::FailureRate { delay, .. } => Then::Restart {
-                not_before: self.now.saturating_add(delay),
-            },
-            RestartStrategy::ExponentialDelay { initial, .. } => Then::Restart {
-                not_before: self.now.saturating_add(initial),
-            },
-            RestartStrategy::FixedDelay { .. } => {
-                let restarts = self.restarts;
-                let plural = if restarts == 1 { "" } else { "s" };
-                let remark = format!(
-                    "restart strategy fixed-delay exhausted after {restarts} restart{plural}"
-                );
-                Then::Fail {
-                    remark: Some(remark),
-                }
-            }
-        }
     }
 
     pub(super) fn cancel(&mut self) {
@@ -340,7 +301,7 @@ impl JobCore {
     }
 
     fn pause(&mut self, until: Timestamp) {
-        let restart = u64::from(self.restarts);
+        let restart = u64::from(self.restarts.count());
         self.enter(Phase::Pausing { restart }, None);
         self.act(JobAction::ScheduleTimer(Timer::Restart(restart), until));
     }

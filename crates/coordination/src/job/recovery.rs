@@ -55,15 +55,13 @@ impl JobCore {
                     not_before: self.now,
                 }
             } else {
-                let then = self.verdict(&failure);
-                self.record(failure, weight);
-                then
+                self.record(failure.clone(), weight);
+                self.restarts.verdict(self.now, &failure)
             };
             let Then::Restart { not_before } = then else {
                 self.stop(then);
                 return;
             };
-            self.restarts += u32::from(!echo);
             self.begin_recovery(not_before);
         }
         self.stop_regions(regions);
@@ -78,7 +76,7 @@ impl JobCore {
         let cause = self.failures.cause().cloned();
         self.enter(Phase::Recovering(recovery), cause);
         if not_before > self.now {
-            let timer = Timer::Restart(u64::from(self.restarts));
+            let timer = Timer::Restart(u64::from(self.restarts.count()));
             self.act(JobAction::ScheduleTimer(timer, not_before));
         }
     }
