@@ -10,6 +10,7 @@ mod commit;
 mod failover;
 mod recovery;
 mod scheduling;
+mod snapshots;
 mod stages;
 
 mod cause;

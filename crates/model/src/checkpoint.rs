@@ -94,6 +94,10 @@ pub struct OperatorSubtaskState {
     /// Its operator state.
     #[prost(message, optional, tag = "5")]
     pub state: Option<StateHandle>,
+    /// Each part of its operator state belongs to one subtask: with the same parallelism nobody else
+    /// needs it. False if there is union or broadcast state.
+    #[prost(bool, tag = "6")]
+    pub own: bool,
 }
 
 impl OperatorSubtaskState {

@@ -1,23 +1,245 @@
-//! The checkpoints of one job.
+//! The checkpoints of one job: the state, and what the job is told of it.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use flott_model::{
+    CheckpointId, Epoch, Failure, JobGraph, JobId, RuntimeMode, StoredCommittable, SubtaskRestore,
+    VertexId, VertexSnapshot,
+};
+
+use super::completed::{Completed, Rest};
+use super::failures::Failures;
+use super::pending::Pending;
+use super::request::{Closing, Request};
+use super::restore::{RestorePlan, Shape};
+use super::schedule::Schedule;
 use super::settings::CheckpointSettings;
 use super::stats::CheckpointStatistics;
-use super::stored::Origin;
+use super::stored::StoredCheckpoint;
+use crate::job::{JobAction, JobSettings};
 
 /// All that a job knows about its checkpoints.
+///
+/// Methods note their consequences as [`Effect`]s, which the job takes and performs.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
-    statistics: CheckpointStatistics,
+    pub(super) settings: CheckpointSettings,
+    /// In STREAMING only.
+    pub(super) enabled: bool,
+    pub(super) identity: Identity,
+    pub(super) shape: Shape,
+    /// Number of the newest.
+    pub(super) newest: CheckpointId,
+    pub(super) pending: BTreeMap<CheckpointId, Pending>,
+    pub(super) completed: Completed,
+    pub(super) schedule: Schedule,
+    pub(super) failures: Failures,
+    /// Wishes that wait for their turn.
+    pub(super) queue: VecDeque<Request>,
+    pub(super) closing: Option<Closing>,
+    /// Directories of those that were given up lately: what still comes for them is deleted.
+    pub(super) aborted: BTreeMap<CheckpointId, String>,
+    /// Nothing may be shared with what the job began from, until one is complete.
+    pub(super) full: bool,
+    /// What tasks are deployed with.
+    pub(super) plan: Option<RestorePlan>,
+    /// Why the job cannot begin.
+    pub(super) refusal: Option<Failure>,
+    pub(super) statistics: CheckpointStatistics,
+    pub(super) effects: Vec<Effect>,
 }
 
+/// What `_metadata` says of the job.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) job: JobId,
+    pub(super) name: String,
+    pub(super) epoch: Epoch,
+    /// Without snapshots.
+    pub(super) vertices: Vec<VertexSnapshot>,
+}
+
+/// What follows for the job.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Effect {
+    /// The shell does this.
+    Act(JobAction),
+    /// All workers are told that a checkpoint is complete.
+    NotifyCompleted(CheckpointId),
+    /// All workers are told that a checkpoint will not be.
+    NotifyAborted(CheckpointId),
+    /// These can be committed now.
+    Covered(Vec<StoredCommittable>),
+    /// The job fails, and may be restarted.
+    FailJob(Failure),
+    /// The job is cancelled: its savepoint is complete.
+    CancelJob,
+}
+
+/// So many given-up checkpoints are remembered.
+const REMEMBERED_ABORTED: usize = 64;
+
 impl Checkpoints {
-    pub(crate) fn new(_settings: CheckpointSettings, _origin: Origin) -> Self {
+    pub(super) fn blank(settings: &JobSettings, graph: &JobGraph) -> Self {
+        let checkpoints = settings.checkpoints.clone();
+        let vertices = graph.vertices.iter().map(|vertex| VertexSnapshot {
+            uid: vertex.uid.clone(),
+            name: vertex.name.clone(),
+            operators: vertex.operators.clone(),
+            max_parallelism: vertex.max_parallelism,
+            subtasks: Vec::new(),
+        });
         Self {
+            enabled: graph.mode() == RuntimeMode::Streaming && !graph.is_staged(),
+            identity: Identity {
+                job: settings.job,
+                name: graph.name.clone(),
+                epoch: settings.epoch,
+                vertices: vertices.collect(),
+            },
+            shape: Shape::new(graph),
+            newest: CheckpointId(0),
+            pending: BTreeMap::new(),
+            completed: Completed::new(checkpoints.num_retained, None),
+            schedule: Schedule::new(checkpoints.interval, checkpoints.min_pause),
+            failures: Failures::new(checkpoints.tolerable_failed),
+            queue: VecDeque::new(),
+            closing: None,
+            aborted: BTreeMap::new(),
+            full: false,
+            plan: None,
+            refusal: None,
             statistics: CheckpointStatistics::default(),
+            effects: Vec::new(),
+            settings: checkpoints,
         }
     }
 
     pub(crate) fn statistics(&self) -> &CheckpointStatistics {
         &self.statistics
+    }
+
+    /// Why the job cannot begin from what it was given, if it cannot.
+    pub(crate) fn refusal(&self) -> Option<&Failure> {
+        self.refusal.as_ref()
+    }
+
+    /// What a subtask is deployed with.
+    pub(crate) fn restore(&self, vertex: VertexId, subtask: u32) -> Option<SubtaskRestore> {
+        let plan = self.plan.as_ref()?;
+        Some(plan.subtask(&self.shape, vertex, subtask))
+    }
+
+    /// What has to be done, in order.
+    pub(crate) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Somebody knows of a checkpoint with that number.
+    pub(crate) fn seen(&mut self, checkpoint: CheckpointId) {
+        self.newest = self.newest.max(checkpoint);
+    }
+
+    pub(super) fn act(&mut self, action: JobAction) {
+        self.effects.push(Effect::Act(action));
+    }
+
+    /// Tells the shell that there is news of a checkpoint.
+    pub(super) fn changed(&mut self, checkpoint: CheckpointId) {
+        self.act(JobAction::CheckpointChanged(Some(checkpoint)));
+    }
+
+    /// Deletes what a checkpoint that is no longer retained left, and nothing else needs.
+    pub(super) fn discard(
+        &mut self,
+        checkpoint: CheckpointId,
+        directory: &str,
+        files: BTreeSet<String>,
+    ) {
+        let on_their_way = self.pending.values().flat_map(|pending| {
+            let snapshots = pending.snapshots().into_iter();
+            snapshots.flat_map(|it| super::completed::files_of(it, &pending.directory))
+        });
+        let on_their_way: BTreeSet<String> = on_their_way.collect();
+        let rest = self
+            .completed
+            .rest(checkpoint, directory, files, &on_their_way);
+        let Rest {
+            checkpoint,
+            directory,
+            keep,
+            files,
+        } = rest;
+        self.act(JobAction::Discard {
+            checkpoint,
+            directory,
+            keep,
+            files,
+        });
+    }
+
+    pub(super) fn discard_stored(&mut self, stored: &StoredCheckpoint) {
+        let files = super::completed::files(&stored.metadata, &stored.directory);
+        let checkpoint = stored.metadata.checkpoint();
+        self.discard(checkpoint, &stored.directory, files);
+        self.statistics.discarded(checkpoint);
+        self.changed(checkpoint);
+    }
+
+    pub(super) fn remember_aborted(&mut self, checkpoint: CheckpointId, directory: String) {
+        self.aborted.insert(checkpoint, directory);
+        if self.aborted.len() > REMEMBERED_ABORTED {
+            self.aborted.pop_first();
+        }
+    }
+
+    pub(super) fn newest_stored(&self) -> Option<Arc<StoredCheckpoint>> {
+        self.completed.newest().map(Arc::clone)
+    }
+
+    /// What holds after each event.
+    pub(crate) fn check_invariants(&self) {
+        self.completed.check();
+        for (checkpoint, pending) in &self.pending {
+            assert!(*checkpoint <= self.newest, "numbers grow");
+            assert_eq!(
+                pending.is_triggered(),
+                !pending.directory.is_empty(),
+                "nothing is triggered before it has a place"
+            );
+            if let super::pending::Stage::Collecting(collecting) = &pending.stage {
+                collecting.check();
+            }
+        }
+        let periodic = self.pending.values().filter(|it| it.request.is_none());
+        assert!(
+            periodic.count() <= self.settings.max_concurrent.max(1) as usize,
+            "periodic checkpoints are limited"
+        );
+        assert_eq!(
+            self.statistics.counts.in_progress as usize,
+            self.pending.len(),
+            "what is on its way is counted"
+        );
+        if let Some(closing) = &self.closing {
+            let requests = self.pending.values().map(|it| it.request.as_ref());
+            let own = requests.filter(|it| *it == Some(&closing.request)).count();
+            let expected = usize::from(closing.savepoint.is_none() && self.queue.is_empty());
+            assert_eq!(own, expected, "the last act has one savepoint");
+            assert_eq!(own, self.pending.len(), "and nothing beside it");
+        }
+        assert!(self.effects.is_empty(), "effects are performed");
+    }
+
+    /// The attempts that a checkpoint on its way waits for; for tests.
+    pub(crate) fn participants(&self) -> impl Iterator<Item = flott_model::ExecutionAttemptId> {
+        self.pending.values().flat_map(|pending| {
+            let collecting = match &pending.stage {
+                super::pending::Stage::Collecting(collecting) => Some(collecting),
+                super::pending::Stage::Opening | super::pending::Stage::Storing(_) => None,
+            };
+            collecting.into_iter().flat_map(|it| it.attempts())
+        })
     }
 }

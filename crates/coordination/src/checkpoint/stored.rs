@@ -1,12 +1,14 @@
 //! Checkpoints in storage, as a job may begin from them.
 
+use std::sync::Arc;
+
 use flott_model::{CheckpointId, CheckpointMetadata};
 
 /// A complete checkpoint or savepoint, and where it is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredCheckpoint {
     /// What its `_metadata` says.
-    pub metadata: CheckpointMetadata,
+    pub metadata: Arc<CheckpointMetadata>,
     /// What the names of files in it are relative to.
     pub directory: String,
     /// Where it is, as users name it.

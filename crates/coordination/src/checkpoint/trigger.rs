@@ -6,13 +6,15 @@ use flott_model::{CheckpointId, SnapshotKind};
 
 use super::settings::CheckpointingMode;
 
-/// Everything that tasks are told of a checkpoint, but for the time, which the shell knows.
+/// Everything that tasks are told of a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointTrigger {
     /// Its number.
     pub checkpoint: CheckpointId,
     /// What it is.
     pub kind: SnapshotKind,
+    /// When it was triggered, in milliseconds since the epoch.
+    pub timestamp_ms: i64,
     /// Where its files go: the answer to [`crate::job::JobAction::OpenCheckpoint`].
     pub directory: String,
     /// How barriers behave.

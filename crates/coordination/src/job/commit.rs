@@ -1,7 +1,9 @@
-//! The last act of a job with outputs: one worker commits them all.
+//! Commits: of what complete checkpoints cover while the job runs, and of the rest as its last act.
 //!
-//! Committing is idempotent, so it is asked for again, after a pause, until an answer comes.
+//! One worker commits at a time. Committing is idempotent, so it is asked for again, after a pause,
+//! until an answer comes; what is covered meanwhile waits and comes with the next request.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flott_model::{ContainerId, Failure, FailureClass, JobStatus, StoredCommittable};
@@ -11,7 +13,7 @@ use super::core::JobCore;
 use super::message::{JobAction, Timer, WorkerId};
 use super::phase::Phase;
 
-/// So many rounds may report a failure before the job fails.
+/// So many rounds may report a failure one after the other before the job fails.
 const MAXIMUM_FAILED_ROUNDS: u32 = 3;
 /// So many processes may be lost on the way; more generous, because the data is complete.
 const MAXIMUM_LOST_PROCESSES: u32 = 10;
@@ -19,81 +21,127 @@ const MAXIMUM_LOST_PROCESSES: u32 = 10;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAXIMUM_PAUSE: Duration = Duration::from_secs(30);
 
-/// The progress of a commit.
-#[derive(Debug)]
-pub(super) struct Commit {
-    outputs: Vec<StoredCommittable>,
+/// What is to be committed, and how far that is.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    /// Covered by a complete checkpoint, or by the end of the job, and not known to be committed.
+    open: Vec<StoredCommittable>,
     step: Step,
     /// Number of the newest request.
     round: u64,
+    /// Number of the newest pause.
+    pause: u64,
     /// Where it was tried last: the next try goes elsewhere if it can.
     last: Option<ContainerId>,
+    /// Since something was committed.
     failed_rounds: u32,
     lost_processes: u32,
+    /// Committed since the newest checkpoint, and between it and the one before: a task that had not
+    /// heard of a checkpoint hands over once more what that covered.
+    done: BTreeSet<StoredCommittable>,
+    done_before: BTreeSet<StoredCommittable>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Step {
-    /// Waits for a slot or for a worker to register.
+    /// Waits for something to commit, for a slot, or for a worker to register.
+    #[default]
     Ready,
-    /// Waits for the answer of a worker.
-    Asked(WorkerId),
+    /// Waits for a worker's answer to the first so many.
+    Asked(WorkerId, usize),
     /// Waits before the next try.
     Pausing(u64),
+}
+
+impl Commits {
+    /// What is not known to be committed, oldest first.
+    pub(super) fn open(&self) -> &[StoredCommittable] {
+        &self.open
+    }
+
+    /// Whether a request is on its way, or a pause runs.
+    pub(super) fn is_busy(&self) -> bool {
+        !matches!(self.step, Step::Ready)
+    }
+
+    /// Those that no complete checkpoint covers, as far as is remembered.
+    pub(super) fn uncovered(&self, outputs: &[StoredCommittable]) -> Vec<StoredCommittable> {
+        let covered = |output: &&StoredCommittable| {
+            self.done.contains(output)
+                || self.done_before.contains(output)
+                || self.open.contains(output)
+        };
+        outputs.iter().filter(|it| !covered(it)).cloned().collect()
+    }
+
+    /// A checkpoint is complete that covers these.
+    pub(super) fn cover_checkpoint(&mut self, covered: impl Iterator<Item = StoredCommittable>) {
+        self.done_before = std::mem::take(&mut self.done);
+        self.cover(covered);
+    }
+
+    fn cover(&mut self, covered: impl Iterator<Item = StoredCommittable>) {
+        let mut known: BTreeSet<StoredCommittable> = self.open.iter().cloned().collect();
+        for committable in covered {
+            let done = self.done.contains(&committable) || self.done_before.contains(&committable);
+            if !done && known.insert(committable.clone()) {
+                self.open.push(committable);
+            }
+        }
+    }
+
+    /// The first so many are committed.
+    fn succeeded(&mut self, count: usize) {
+        self.done.extend(self.open.drain(..count));
+        self.step = Step::Ready;
+        (self.failed_rounds, self.lost_processes) = (0, 0);
+    }
+
+    /// Whoever was asked is gone, or it is not the time: asked again when it is.
+    fn postpone(&mut self) {
+        self.step = Step::Ready;
+        (self.failed_rounds, self.lost_processes) = (0, 0);
+    }
 }
 
 impl JobCore {
     /// Every subtask has finished.
     pub(super) fn begin_commit(&mut self) {
+        self.checkpoints.tasks_finished(self.now);
         let outputs = self.executions.outputs();
-        if outputs.is_empty() {
+        self.commits.cover(outputs.into_iter());
+        if self.commits.open.is_empty() {
             self.end(JobStatus::Finished, None);
             return;
         }
         // One process is enough from here on: lost containers need no replacement.
         self.slots.shrink_to(1);
         self.act(JobAction::RequireSlots(1));
-        let commit = Commit {
-            outputs,
-            step: Step::Ready,
-            round: 0,
-            last: None,
-            failed_rounds: 0,
-            lost_processes: 0,
-        };
-        self.enter(Phase::Committing(commit), None);
+        self.enter(Phase::Committing, None);
         self.continue_commit();
+    }
+
+    /// While tasks run their workers commit what there is.
+    pub(super) fn commit_while_running(&mut self) {
+        if matches!(self.phase, Phase::Executing | Phase::Recovering(_)) {
+            self.ask_to_commit();
+        }
     }
 
     /// Asks the next worker in turn; without one, starts one; without a slot, waits for one.
     pub(super) fn continue_commit(&mut self) {
-        let Phase::Committing(commit) = &mut self.phase else {
-            return;
-        };
-        if !matches!(commit.step, Step::Ready) {
-            return;
-        }
-        let last = commit.last.as_ref();
-        let workers: Vec<WorkerId> = self.workers.registered().cloned().collect();
-        if let Some(worker) = next_in_turn(workers, |worker| &worker.container, last) {
-            commit.round += 1;
-            commit.step = Step::Asked(worker.clone());
-            commit.last = Some(worker.container.clone());
-            let (round, outputs) = (commit.round, commit.outputs.clone());
-            self.act(JobAction::Commit {
-                worker,
-                round,
-                outputs,
-            });
-            return;
-        }
-        if !self.workers.is_empty() {
-            return; // One is starting.
+        if !matches!(self.phase, Phase::Committing)
+            || self.commits.is_busy()
+            || self.ask_to_commit()
+            || !self.workers.is_empty()
+        {
+            return; // Perhaps one is starting.
         }
         let containers = self.slots.containers().into_iter().collect();
+        let last = self.commits.last.as_ref();
         match next_in_turn(containers, |container| container, last) {
             Some(container) => {
-                commit.last = Some(container.clone());
+                self.commits.last = Some(container.clone());
                 self.start_worker(&container);
             }
             None => {
@@ -104,19 +152,55 @@ impl JobCore {
         }
     }
 
+    /// Whether somebody could be asked.
+    fn ask_to_commit(&mut self) -> bool {
+        let commits = &mut self.commits;
+        if commits.is_busy() || commits.open.is_empty() {
+            return false;
+        }
+        let workers: Vec<WorkerId> = self.workers.registered().cloned().collect();
+        let last = commits.last.as_ref();
+        let Some(worker) = next_in_turn(workers, |worker| &worker.container, last) else {
+            return false;
+        };
+        commits.round += 1;
+        commits.step = Step::Asked(worker.clone(), commits.open.len());
+        commits.last = Some(worker.container.clone());
+        let (round, outputs) = (commits.round, commits.open.clone());
+        self.act(JobAction::Commit {
+            worker,
+            round,
+            outputs,
+        });
+        true
+    }
+
     pub(super) fn committed(&mut self, round: u64, failure: Option<Failure>) {
-        let Phase::Committing(commit) = &mut self.phase else {
+        let Step::Asked(_, count) = self.commits.step else {
             return;
         };
-        if !matches!(commit.step, Step::Asked(_)) || commit.round != round {
+        if self.commits.round != round || matches!(self.phase, Phase::Ended(_)) {
             return; // An earlier round's answer; the newest round's decides.
         }
-        let Some(failure) = failure else {
-            self.end(JobStatus::Finished, None);
+        match failure {
+            None => {
+                self.commits.succeeded(count);
+                if matches!(self.phase, Phase::Committing) && self.commits.open.is_empty() {
+                    self.end(JobStatus::Finished, None);
+                }
+                self.continue_commit();
+            }
+            Some(failure) => self.commit_refused(failure),
+        }
+    }
+
+    fn commit_refused(&mut self, failure: Failure) {
+        if !self.may_commit() {
+            self.commits.postpone();
             return;
-        };
-        commit.failed_rounds += 1;
-        let rounds = commit.failed_rounds;
+        }
+        self.commits.failed_rounds += 1;
+        let rounds = self.commits.failed_rounds;
         if failure.class() == FailureClass::Fatal || rounds >= MAXIMUM_FAILED_ROUNDS {
             self.commit_failed(
                 failure,
@@ -127,21 +211,28 @@ impl JobCore {
         }
     }
 
+    fn may_commit(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::Executing | Phase::Recovering(_) | Phase::Committing
+        )
+    }
+
     pub(super) fn commit_process_lost(&mut self, worker: &WorkerId, failure: Failure) {
-        let idle = self.workers.is_empty();
-        let Phase::Committing(commit) = &mut self.phase else {
-            return;
-        };
-        let in_use = match &commit.step {
-            Step::Asked(asked) => asked == worker,
-            Step::Ready => idle,
+        let in_use = match &self.commits.step {
+            Step::Asked(asked, _) => asked == worker,
+            Step::Ready => matches!(self.phase, Phase::Committing) && self.workers.is_empty(),
             Step::Pausing(_) => false,
         };
         if !in_use {
             return;
         }
-        commit.lost_processes += 1;
-        let lost = commit.lost_processes;
+        if !self.may_commit() {
+            self.commits.postpone();
+            return;
+        }
+        self.commits.lost_processes += 1;
+        let lost = self.commits.lost_processes;
         if lost >= MAXIMUM_LOST_PROCESSES {
             self.commit_failed(failure, &format!("{lost} processes were lost on the way"));
         } else {
@@ -150,38 +241,43 @@ impl JobCore {
     }
 
     fn pause_commit(&mut self) {
-        let Phase::Committing(commit) = &mut self.phase else {
-            return;
-        };
-        let tries = commit.failed_rounds + commit.lost_processes;
-        commit.step = Step::Pausing(u64::from(tries));
+        let commits = &mut self.commits;
+        commits.pause += 1;
+        commits.step = Step::Pausing(commits.pause);
+        let tries = commits.failed_rounds + commits.lost_processes;
         let pause = FIRST_PAUSE
             .saturating_mul(1 << (tries - 1).min(5))
             .min(MAXIMUM_PAUSE);
-        let due = self.now.saturating_add(pause);
+        let timer = Timer::Commit(commits.pause);
         self.act(JobAction::ScheduleTimer(
-            Timer::Commit(u64::from(tries)),
-            due,
+            timer,
+            self.now.saturating_add(pause),
         ));
     }
 
     pub(super) fn commit_due(&mut self, number: u64) {
-        let Phase::Committing(commit) = &mut self.phase else {
-            return;
-        };
-        if matches!(commit.step, Step::Pausing(awaited) if awaited == number) {
-            commit.step = Step::Ready;
+        if matches!(self.commits.step, Step::Pausing(awaited) if awaited == number) {
+            self.commits.step = Step::Ready;
             self.continue_commit();
         }
     }
 
     fn commit_failed(&mut self, mut failure: Failure, remark: &str) {
-        failure.message = format!(
-            "the outputs of the job were not committed: {}\n({remark})",
-            failure.message
-        );
+        // A restart goes back to the checkpoint that covers them: they are tried again.
+        self.commits.postpone();
+        let last_act = matches!(self.phase, Phase::Committing);
+        let what = if last_act {
+            "the outputs of the job"
+        } else {
+            "outputs that a checkpoint covers"
+        };
+        failure.message = format!("{what} were not committed: {}\n({remark})", failure.message);
         let weight = Weight::of_process(&failure);
-        self.fail_for_good(failure, weight);
+        if last_act {
+            self.fail_for_good(failure, weight);
+        } else {
+            self.fail(failure, weight);
+        }
     }
 }
 

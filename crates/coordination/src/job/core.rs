@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use flott_model::{ExecutionAttemptId, ExecutionState, Failure, JobGraph, JobStatus, SlotId};
 
 use super::cause::{FailureRecord, Failures};
+use super::commit::Commits;
 use super::execution::Executions;
 use super::message::{JobAction, JobEvent, JobSettings, Timer, WorkerId};
 use super::phase::{Phase, successors};
@@ -15,7 +16,7 @@ use super::stages::Stages;
 use super::topology::Topology;
 use super::workers::Workers;
 use crate::Timestamp;
-use crate::checkpoint::{CheckpointStatistics, Checkpoints, Origin};
+use crate::checkpoint::{CheckpointStatistics, Checkpoints, Origin, Request};
 
 /// One job as a state machine.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ pub struct JobCore {
     pub(super) slots: SlotPool,
     pub(super) workers: Workers,
     pub(super) failures: Failures,
-    /// `None` if nothing of the job waits for the end of something else.
+    pub(super) commits: Commits,
+    /// `None` if all of the job runs or none of it.
     pub(super) stages: Option<Stages>,
     pub(super) checkpoints: Checkpoints,
     /// Number of the newest slot request.
@@ -62,8 +64,9 @@ impl JobCore {
     /// A job that was accepted and not started. The graph must be validated.
     pub fn new(settings: JobSettings, graph: &JobGraph, origin: Origin) -> Self {
         let topology = Topology::new(graph);
-        let stages = topology.is_staged().then(|| Stages {
-            regions: Regions::new(&topology),
+        let regions = Regions::new(&topology);
+        let stages = (topology.is_staged() || regions.count() > 1).then_some(Stages {
+            regions,
             slot_request: None,
         });
         Self {
@@ -72,8 +75,9 @@ impl JobCore {
             slots: SlotPool::new(topology.slots()),
             workers: Workers::new(settings.epoch),
             failures: Failures::default(),
+            commits: Commits::default(),
             stages,
-            checkpoints: Checkpoints::new(settings.checkpoints.clone(), origin),
+            checkpoints: Checkpoints::new(&settings, graph, origin),
             request: 0,
             stop_round: 0,
             restarts: Restarts::new(settings.restart_strategy, settings.jitter_seed),
@@ -113,15 +117,44 @@ impl JobCore {
             JobEvent::Committed { round, failure } => self.committed(round, failure),
             JobEvent::CancelRequested => self.cancel(),
             JobEvent::TimerFired(timer) => self.timer_fired(timer),
-            JobEvent::CheckpointOpened { .. }
-            | JobEvent::CheckpointAcknowledged { .. }
-            | JobEvent::CheckpointDeclined { .. }
-            | JobEvent::EnumeratorsSnapshotted { .. }
-            | JobEvent::MetadataStored { .. }
-            | JobEvent::SnapshotRequested { .. }
-            | JobEvent::CheckpointSeen(_)
-            | JobEvent::EnumeratorsLost(_) => (),
+            JobEvent::CheckpointOpened {
+                checkpoint,
+                timestamp_ms,
+                result,
+            } => self.checkpoint_opened(checkpoint, timestamp_ms, result),
+            JobEvent::CheckpointAcknowledged {
+                attempt,
+                checkpoint,
+                snapshot,
+            } => self.checkpoint_acknowledged(attempt, checkpoint, snapshot),
+            JobEvent::CheckpointDeclined {
+                attempt,
+                checkpoint,
+                failure,
+            } => self.checkpoint_declined(attempt, checkpoint, failure),
+            JobEvent::EnumeratorsSnapshotted {
+                checkpoint,
+                worker,
+                result,
+            } => self.enumerators_snapshotted(checkpoint, worker.as_ref(), result),
+            JobEvent::MetadataStored { checkpoint, result } => {
+                self.checkpoints.stored(now, checkpoint, result);
+            }
+            JobEvent::SnapshotRequested {
+                request: number,
+                kind,
+                directory,
+                cancel,
+            } => self.snapshot_requested(Request {
+                number,
+                kind,
+                directory,
+                cancel,
+            }),
+            JobEvent::CheckpointSeen(checkpoint) => self.checkpoints.seen(checkpoint),
+            JobEvent::EnumeratorsLost(failure) => self.enumerators_lost(failure),
         }
+        self.settle_checkpoints();
         // A scan of everything: worth it in each test, too dear for 100,000 live tasks.
         if cfg!(debug_assertions) {
             self.check_invariants();
@@ -136,7 +169,10 @@ impl JobCore {
             Timer::Cancellation(round) => self.cancellation_expired(round),
             Timer::Restart(restart) => self.restart_due(restart),
             Timer::Commit(number) => self.commit_due(number),
-            Timer::CheckpointDue(_) | Timer::CheckpointTimeout(_) | Timer::CheckpointCommit(_) => {}
+            Timer::CheckpointDue(number) => self.checkpoints.due(number),
+            Timer::CheckpointTimeout(checkpoint) => {
+                self.checkpoints.timed_out(self.now, checkpoint);
+            }
         }
     }
 
@@ -224,10 +260,11 @@ impl JobCore {
 
     /// Ends the job: gives everything back, then tells.
     pub(super) fn end(&mut self, status: JobStatus, failure: Option<Failure>) {
+        self.checkpoints.ended(self.now, status);
         for worker in self.workers.drain() {
             self.act(JobAction::StopWorker(worker));
         }
-        if self.stages.is_some() {
+        if self.topology.is_staged() {
             self.act(JobAction::ReleasePartitions);
         }
         // The requirement first: what is released must not be granted to this job again.

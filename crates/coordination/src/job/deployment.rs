@@ -10,6 +10,7 @@ use super::message::{PartitionShape, TaskDeployment, TaskInput, TaskOutput, Work
 use super::slots::SlotPool;
 use super::topology::{Edge, Subtask, Topology};
 use super::workers::Workers;
+use crate::checkpoint::Checkpoints;
 
 /// Where each of the subtasks that are deployed together will run.
 pub(super) struct Plan {
@@ -59,13 +60,18 @@ impl Plan {
         &self,
         topology: &Topology,
         executions: &Executions,
+        checkpoints: &Checkpoints,
     ) -> BTreeMap<WorkerId, Vec<TaskDeployment>> {
         let mut deployments: BTreeMap<WorkerId, Vec<TaskDeployment>> = BTreeMap::new();
         for place in self.places() {
+            let deployment = TaskDeployment {
+                restore: checkpoints.restore(place.attempt.vertex, place.attempt.subtask),
+                ..self.deployment(topology, executions, place)
+            };
             deployments
                 .entry(place.worker.clone())
                 .or_default()
-                .push(self.deployment(topology, executions, place));
+                .push(deployment);
         }
         deployments
     }

@@ -1,6 +1,6 @@
 //! The executions of a job: the current attempt of each subtask.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flott_model::{
     Epoch, ExecutionAttemptId, ExecutionState, Failure, SlotId, StoredCommittable, VertexId,
@@ -69,6 +69,7 @@ pub(super) struct Executions {
     vertices: Vec<Vec<Execution>>,
     /// How many are not terminal. Kept, because counting at each event would be quadratic.
     live: usize,
+    running: usize,
     finished: usize,
     total: usize,
 }
@@ -95,6 +96,7 @@ impl Executions {
         Self {
             vertices,
             live: total,
+            running: 0,
             finished: 0,
             total,
         }
@@ -127,6 +129,15 @@ impl Executions {
         self.live
     }
 
+    pub(super) fn finished(&self) -> usize {
+        self.finished
+    }
+
+    /// Whether each runs or has finished, and one runs at least.
+    pub(super) fn all_running_or_finished(&self) -> bool {
+        self.running > 0 && self.running + self.finished == self.total
+    }
+
     pub(super) fn all_finished(&self) -> bool {
         self.finished == self.total
     }
@@ -154,10 +165,12 @@ impl Executions {
             state,
             execution.state
         );
-        execution.state = state;
+        let before = std::mem::replace(&mut execution.state, state);
         execution.entered.insert(state, now);
         execution.failure = failure;
         self.live -= usize::from(state.is_terminal());
+        self.running -= usize::from(before == ExecutionState::Running);
+        self.running += usize::from(state == ExecutionState::Running);
         self.finished += usize::from(state == ExecutionState::Finished);
     }
 
@@ -171,6 +184,13 @@ impl Executions {
         output: Vec<StoredCommittable>,
     ) {
         self.of_mut(attempt).output = output;
+    }
+
+    /// These are covered by a checkpoint.
+    pub(super) fn forget_outputs(&mut self, covered: &BTreeSet<&StoredCommittable>) {
+        for execution in self.vertices.iter_mut().flatten() {
+            execution.output.retain(|it| !covered.contains(it));
+        }
     }
 
     /// What all sinks want committed, in order of vertex and subtask.

@@ -58,7 +58,7 @@ impl JobCore {
             self.process_lost(&worker, &lost, failure);
         } else if self.running_stages().is_some() {
             self.region_process_lost(&[], &lost, false, failure);
-        } else if matches!(self.phase, Phase::Committing(_)) {
+        } else if matches!(self.phase, Phase::Committing) {
             self.continue_commit();
         }
     }
@@ -75,12 +75,13 @@ impl JobCore {
             let of_task = self.locate(*attempt, failure.clone());
             self.advance(*attempt, ExecutionState::Failed, Some(of_task));
         }
+        self.commit_process_lost(worker, failure.clone());
         if self.running_stages().is_some() {
             self.region_process_lost(&tasks, lost, awaited, failure);
             return;
         }
         match self.phase {
-            Phase::Committing(_) => self.commit_process_lost(worker, failure),
+            Phase::Committing => (),
             // Its tasks had finished: if a peer misses anything of them, the peer fails.
             Phase::Executing if tasks.is_empty() => (),
             // Idle between two rounds of the job: it is started again when it is needed. Its end may
@@ -102,7 +103,7 @@ impl JobCore {
     }
 
     /// A failure that the restart strategy may forgive.
-    fn fail(&mut self, failure: Failure, weight: Weight) {
+    pub(super) fn fail(&mut self, failure: Failure, weight: Weight) {
         match &self.phase {
             Phase::WaitingForSlots { .. } | Phase::StartingWorkers | Phase::Executing => {
                 self.record(failure.clone(), weight);
@@ -123,12 +124,14 @@ impl JobCore {
                 self.failures.refine(failure, weight);
                 self.stopped_if_idle();
             }
-            // A recovery takes its failures itself.
-            Phase::Created
-            | Phase::Recovering(_)
-            | Phase::Committing(_)
-            | Phase::Pausing { .. }
-            | Phase::Ended(_) => (),
+            // What fails within regions joins their recovery; this takes the whole job.
+            Phase::Recovering(_) if weight == Weight::Fatal => self.fail_for_good(failure, weight),
+            Phase::Recovering(recovery) => {
+                let not_before = recovery.not_before();
+                self.failures.refine(failure, weight);
+                self.stop(Then::Restart { not_before });
+            }
+            Phase::Created | Phase::Committing | Phase::Pausing { .. } | Phase::Ended(_) => (),
         }
     }
 
@@ -151,7 +154,7 @@ impl JobCore {
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
             | Phase::Executing
-            | Phase::Committing(_)
+            | Phase::Committing
             | Phase::Pausing { .. }
             | Phase::Ended(_) => {
                 self.record(failure, weight);
@@ -191,7 +194,7 @@ impl JobCore {
             | Phase::Recovering(_)
             | Phase::Pausing { .. } => self.stop(Then::Cancel),
             // What is partly committed must be committed whole.
-            Phase::Committing(_)
+            Phase::Committing
             | Phase::Stopping {
                 then: Then::Cancel, ..
             }
@@ -207,6 +210,11 @@ impl JobCore {
             Then::Cancel => None,
             Then::Restart { .. } | Then::Fail { .. } => self.failures.cause().cloned(),
         };
+        let why = match &cause {
+            Some(cause) => format!("the job failed: {cause}"),
+            None => "the job is being cancelled".to_owned(),
+        };
+        self.checkpoints.interrupted(self.now, &why, false);
         self.enter(Phase::Stopping { then, round }, cause);
         let live: Vec<(ExecutionAttemptId, Option<WorkerId>)> = self
             .executions

@@ -22,6 +22,13 @@ impl JobCore {
             "live executions are counted right"
         );
         self.check_places();
+        self.checkpoints.check_invariants();
+        for attempt in self.checkpoints.participants() {
+            assert!(
+                self.executions.get(attempt).is_some(),
+                "only present attempts take part in checkpoints"
+            );
+        }
         match &self.phase {
             Phase::Created => assert_eq!(self.request, 0, "nothing happened yet"),
             Phase::WaitingForSlots { .. } => {
@@ -55,7 +62,7 @@ impl JobCore {
                 );
                 self.check_stages(true);
             }
-            Phase::Committing(_) => assert!(self.executions.all_finished(), "ends come first"),
+            Phase::Committing => assert!(self.executions.all_finished(), "ends come first"),
             Phase::Stopping { .. } => assert!(live > 0, "the last end of a task is noticed"),
             Phase::Pausing { .. } => assert_eq!(live, 0, "tasks stop before a pause"),
             Phase::Ended(_) => {

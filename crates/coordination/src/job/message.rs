@@ -107,8 +107,6 @@ pub enum Timer {
     CheckpointDue(u64),
     /// A checkpoint is not complete.
     CheckpointTimeout(CheckpointId),
-    /// The pause before another try to commit for a checkpoint is over. The number is the try.
-    CheckpointCommit(u64),
 }
 
 /// Everything that can happen to a job. Late, doubled and stale events are normal.

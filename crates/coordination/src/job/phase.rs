@@ -2,7 +2,6 @@
 
 use flott_model::JobStatus;
 
-use super::commit::Commit;
 use super::recovery::Recovery;
 use crate::Timestamp;
 
@@ -18,12 +17,12 @@ pub(super) enum Phase {
     },
     /// All slots are here; not every worker is.
     StartingWorkers,
-    /// Every subtask was deployed; of a staged job, those that need not wait for others.
+    /// Every subtask was deployed; of a job of several regions, those that need not wait for others.
     Executing,
-    /// Some regions of a staged job run again; the others go on.
+    /// Some regions of the job run again; the others go on.
     Recovering(Recovery),
     /// Every subtask finished; their outputs are being committed.
-    Committing(Commit),
+    Committing,
     /// Tasks are asked to stop.
     Stopping {
         /// What follows.
@@ -58,7 +57,7 @@ impl Phase {
             Self::WaitingForSlots { .. }
             | Self::StartingWorkers
             | Self::Executing
-            | Self::Committing(_) => JobStatus::Running,
+            | Self::Committing => JobStatus::Running,
             Self::Stopping { then, .. } => match then {
                 Then::Restart { .. } => JobStatus::Restarting,
                 Then::Fail { .. } => JobStatus::Failing,
@@ -74,7 +73,7 @@ impl Phase {
 pub(super) fn successors(status: JobStatus) -> &'static [JobStatus] {
     use JobStatus as S;
     match status {
-        S::Created => &[S::Running, S::Cancelling],
+        S::Created => &[S::Running, S::Failing, S::Cancelling],
         S::Running => &[S::Restarting, S::Failing, S::Cancelling, S::Finished],
         S::Restarting => &[S::Running, S::Failing, S::Cancelling],
         S::Failing => &[S::Failed, S::Cancelling],

@@ -1,4 +1,4 @@
-//! Some regions of a staged job run again while the others go on.
+//! Some regions of a job run again while the others go on.
 //!
 //! One recovery at a time: what fails meanwhile joins it, and all of it starts again together when
 //! its tasks have stopped and the pause is over. So one loss counts once, however many notice it.
@@ -26,6 +26,10 @@ pub(super) struct Recovery {
 impl Recovery {
     pub(super) fn ended(&mut self, attempt: ExecutionAttemptId) {
         self.stopping.remove(&attempt);
+    }
+
+    pub(super) fn not_before(&self) -> Timestamp {
+        self.not_before
     }
 
     pub(super) fn stopping(&self) -> usize {
@@ -74,6 +78,11 @@ impl JobCore {
             stopping: BTreeMap::new(),
         };
         let cause = self.failures.cause().cloned();
+        let why = match &cause {
+            Some(cause) => format!("a part of the job failed: {cause}"),
+            None => "a part of the job failed".to_owned(),
+        };
+        self.checkpoints.interrupted(self.now, &why, true);
         self.enter(Phase::Recovering(recovery), cause);
         if not_before > self.now {
             let timer = Timer::Restart(u64::from(self.restarts.count()));
@@ -124,7 +133,7 @@ impl JobCore {
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
             | Phase::Executing
-            | Phase::Committing(_)
+            | Phase::Committing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
             | Phase::Ended(_) => return,
@@ -147,6 +156,7 @@ impl JobCore {
                 failure: None,
             });
         }
+        self.checkpoints.prepare_restore(self.now, false);
         self.rescan_regions();
         self.deploy_ready();
     }

@@ -1,4 +1,4 @@
-//! The pipelined regions of a staged job: which subtasks run together, which of them wait for what.
+//! The pipelined regions of a job: which subtasks run together, which of them wait for what.
 //!
 //! A region is what pipelined channels connect, subtask by subtask: if one of its tasks fails, all of
 //! them run again, and nothing else. It may start when each partition it reads is there.
@@ -27,7 +27,7 @@ struct Region {
     state: RegionState,
 }
 
-/// The regions of a job with blocking edges.
+/// The regions of a job that has several.
 #[derive(Debug)]
 pub(super) struct Regions {
     regions: Vec<Region>,
@@ -63,6 +63,10 @@ impl Regions {
             lost: BTreeSet::new(),
             ready: BTreeSet::new(),
         }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.regions.len()
     }
 
     pub(super) fn of(&self, (vertex, subtask): Subtask) -> usize {

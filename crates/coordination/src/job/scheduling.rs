@@ -14,8 +14,12 @@ use super::workers::Registration;
 
 impl JobCore {
     pub(super) fn start(&mut self) {
-        if matches!(self.phase, Phase::Created) {
-            self.schedule();
+        if !matches!(self.phase, Phase::Created) {
+            return;
+        }
+        match self.checkpoints.refusal().cloned() {
+            Some(refusal) => self.fail_for_good(refusal, Weight::Fatal),
+            None => self.schedule(),
         }
     }
 
@@ -29,6 +33,7 @@ impl JobCore {
             None,
         );
         self.executions.renew(self.now);
+        self.checkpoints.prepare_restore(self.now, true);
         if let Some(Stages { regions, .. }) = &mut self.stages {
             regions.all_renewed();
         }
@@ -61,7 +66,7 @@ impl JobCore {
         }
         match self.phase {
             Phase::WaitingForSlots { .. } if self.slots.is_complete() => self.start_workers(),
-            Phase::Committing(_) => self.continue_commit(),
+            Phase::Committing => self.continue_commit(),
             Phase::Executing | Phase::Recovering(_) => self.deploy_ready(),
             Phase::Created
             | Phase::WaitingForSlots { .. }
@@ -79,7 +84,7 @@ impl JobCore {
                 then: Then::Restart { .. },
                 ..
             } => !self.slots.is_complete(),
-            Phase::Committing(_) => self.slots.held() == 0,
+            Phase::Committing => self.slots.held() == 0,
             Phase::Executing | Phase::Recovering(_) => self.region_lacks_slots(None),
             // Nothing is needed now; a restart asks again and gets the same answer.
             Phase::Created
@@ -98,7 +103,7 @@ impl JobCore {
     pub(super) fn slot_request_expired(&mut self, request: u64) {
         let waiting = match &self.phase {
             Phase::WaitingForSlots { request: current } => *current == request,
-            Phase::Committing(_) => request == self.request && self.slots.held() == 0,
+            Phase::Committing => request == self.request && self.slots.held() == 0,
             Phase::Executing | Phase::Recovering(_) => self.region_lacks_slots(Some(request)),
             Phase::Created
             | Phase::StartingWorkers
@@ -147,7 +152,7 @@ impl JobCore {
             Registration::Again => (),
             Registration::First => match self.phase {
                 Phase::StartingWorkers => self.deploy_if_ready(),
-                Phase::Committing(_) => self.continue_commit(),
+                Phase::Committing => self.continue_commit(),
                 Phase::Executing | Phase::Recovering(_) => self.deploy_ready(),
                 Phase::Created
                 | Phase::WaitingForSlots { .. }
@@ -229,6 +234,8 @@ impl JobCore {
     fn task_finished(&mut self, attempt: ExecutionAttemptId, output: Vec<StoredCommittable>) {
         self.executions.set_output(attempt, output);
         self.advance(attempt, ExecutionState::Finished, None);
+        let name = self.topology.task_name(attempt.vertex, attempt.subtask);
+        self.checkpoints.task_finished(self.now, attempt, &name);
         if self.executions.all_finished() && matches!(self.phase, Phase::Executing) {
             self.begin_commit();
         } else {

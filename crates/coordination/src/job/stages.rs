@@ -1,5 +1,5 @@
-//! A staged job on its way: regions are deployed when what they read is there, as their slots and
-//! workers allow. Slots are held until the job ends.
+//! A job of several regions on its way: they are deployed when what they read is there, as their
+//! slots and workers allow. Slots are held until the job ends.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::phase::Phase;
 use super::regions::Regions;
 use super::topology::Subtask;
 
-/// What a job with blocking edges knows beyond the others.
+/// What a job of several regions knows beyond the others.
 #[derive(Debug)]
 pub(super) struct Stages {
     pub(super) regions: Regions,
@@ -138,7 +138,8 @@ impl JobCore {
                 .place(place.attempt, place.worker.clone(), place.slot.clone());
             self.advance(place.attempt, ExecutionState::Deploying, None);
         }
-        for (worker, tasks) in plan.deployments(&self.topology, &self.executions) {
+        let deployments = plan.deployments(&self.topology, &self.executions, &self.checkpoints);
+        for (worker, tasks) in deployments {
             self.act(JobAction::Deploy { worker, tasks });
         }
     }

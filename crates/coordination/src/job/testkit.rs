@@ -430,7 +430,6 @@ fn describe(action: &JobAction) -> String {
                 Timer::Commit(number) => format!("commit {number}"),
                 Timer::CheckpointDue(number) => format!("checkpoint {number}"),
                 Timer::CheckpointTimeout(checkpoint) => format!("timeout of {checkpoint}"),
-                Timer::CheckpointCommit(number) => format!("checkpoint commit {number}"),
             };
             format!("timer {name} at {}s", due.as_secs())
         }

@@ -1,0 +1,144 @@
+//! The commit point of a checkpoint and what follows; the end of the job.
+
+use std::sync::Arc;
+
+use flott_model::{CheckpointId, Failure, JobStatus, StoredCommittable};
+
+use super::abort::Manner;
+use super::begin::transient;
+use super::coordinator::{Checkpoints, Effect};
+use super::pending::{Pending, Stage};
+use super::request::Request;
+use super::settings::CheckpointRetention;
+use super::stored::StoredCheckpoint;
+use super::trigger::SnapshotResult;
+use crate::Timestamp;
+use crate::job::JobAction;
+
+impl Checkpoints {
+    /// The metadata is written, and with it the checkpoint complete; or it could not be.
+    pub(crate) fn stored(
+        &mut self,
+        now: Timestamp,
+        checkpoint: CheckpointId,
+        result: Result<String, Failure>,
+    ) {
+        let storing = |it: &Pending| matches!(it.stage, Stage::Storing(_));
+        if !self.pending.get(&checkpoint).is_some_and(storing) {
+            return;
+        }
+        match result {
+            Ok(path) => self.complete(now, checkpoint, path),
+            Err(failure) => {
+                let message = format!("its _metadata could not be written: {}", failure.message);
+                let failure = Failure { message, ..failure };
+                self.abort(now, checkpoint, failure, Manner::Failed);
+            }
+        }
+    }
+
+    fn complete(&mut self, now: Timestamp, checkpoint: CheckpointId, path: String) {
+        let Some(Pending {
+            kind,
+            request,
+            stage: Stage::Storing(metadata),
+            directory,
+            ..
+        }) = self.pending.remove(&checkpoint)
+        else {
+            return;
+        };
+        let limit = self.settings.history;
+        self.statistics
+            .completed(checkpoint, (now, path.clone()), limit);
+        self.changed(checkpoint);
+        self.schedule.completed(now);
+        self.failures.completed(checkpoint);
+        // Other savepoints are the user's alone: nothing is committed with them, no restart begins
+        // from them (as Flink since 1.15: they may be deleted at any time).
+        if !kind.is_savepoint() || kind.stops() {
+            let covered: Vec<StoredCommittable> = metadata.committables().cloned().collect();
+            let stored = StoredCheckpoint {
+                metadata,
+                directory,
+                path: path.clone(),
+            };
+            self.restorable(now, Arc::new(stored), !kind.is_savepoint());
+            self.effects.push(Effect::NotifyCompleted(checkpoint));
+            self.effects.push(Effect::Covered(covered));
+        }
+        if let Some(request) = request {
+            self.fulfil(request, SnapshotResult { checkpoint, path });
+        }
+    }
+
+    /// From here on a restart begins from it.
+    fn restorable(&mut self, now: Timestamp, stored: Arc<StoredCheckpoint>, owned: bool) {
+        let checkpoint = stored.metadata.checkpoint();
+        self.full &= !owned;
+        let older = self.pending.iter();
+        let older = older.filter(|(id, it)| **id < checkpoint && !it.kind.is_savepoint());
+        let older: Vec<CheckpointId> = older.map(|(id, _)| *id).collect();
+        // Before files are looked at: what they were handed is theirs no longer.
+        for id in older {
+            let why = format!("checkpoint {checkpoint} is complete and newer");
+            self.abort(now, id, transient(&why), Manner::GivenUp);
+        }
+        for subsumed in self.completed.add(stored, owned) {
+            self.discard_stored(&subsumed);
+        }
+    }
+
+    fn fulfil(&mut self, request: Request, result: SnapshotResult) {
+        if request.kind.stops()
+            && let Some(closing) = &mut self.closing
+        {
+            closing.savepoint = Some(result);
+            return; // Its tasks finish now.
+        }
+        if request.cancel {
+            self.closing = None;
+        }
+        self.act(JobAction::SnapshotRequestDone {
+            request: request.number,
+            result: Ok(result),
+        });
+        if request.cancel {
+            self.effects.push(Effect::CancelJob);
+        }
+    }
+
+    /// All tasks have finished; what they left is committed without a checkpoint.
+    pub(crate) fn tasks_finished(&mut self, now: Timestamp) {
+        let savepoint = self.closing.take_if(|closing| closing.savepoint.is_some());
+        self.interrupted(now, "all tasks of the job have finished", false);
+        self.closing = savepoint;
+    }
+
+    /// The job has ended: what is not to be retained is deleted.
+    pub(crate) fn ended(&mut self, now: Timestamp, status: JobStatus) {
+        if let Some(closing) = self.closing.take_if(|_| status == JobStatus::Finished) {
+            match closing.savepoint {
+                Some(savepoint) => self.act(JobAction::SnapshotRequestDone {
+                    request: closing.request.number,
+                    result: Ok(savepoint),
+                }),
+                None => self.request_failed(&closing.request, "the job has finished"),
+            }
+        }
+        self.interrupted(now, &format!("the job is {status}"), false);
+        if !self.retains(status) {
+            for stored in self.completed.drain() {
+                self.discard_stored(&stored);
+            }
+        }
+    }
+
+    fn retains(&self, status: JobStatus) -> bool {
+        match (self.settings.retention, status) {
+            (_, JobStatus::Finished) | (CheckpointRetention::NoExternalizedCheckpoints, _) => false,
+            (CheckpointRetention::RetainOnCancellation, _) => true,
+            (CheckpointRetention::DeleteOnCancellation, status) => status != JobStatus::Canceled,
+        }
+    }
+}
