@@ -6,7 +6,8 @@ use crate::memory_size::MemorySize;
 use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::port_range::PortRange;
 use crate::value::{
-    BatchShuffleMode, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, Factor, Fraction,
+    HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
 };
 
 /// Defines the constants, and the sections of the reference in the same order.
@@ -65,15 +66,43 @@ options! {
             or("false");
     }
     "Failures" {
-        RESTART_STRATEGY_TYPE: RestartStrategyType = "restart-strategy.type",
-            "What happens after a failure: `none` fails the job, `fixed-delay` starts it again.",
-            or("none"), deprecated(&["restart-strategy"]);
+        RESTART_STRATEGY_TYPE: Option<RestartStrategyType> = "restart-strategy.type",
+            "What happens after a failure: `none` fails the job, `fixed-delay`, `failure-rate` and `exponential-delay` start it again. \
+             Without it: `exponential-delay` if the job takes checkpoints, else `none`.",
+            deprecated(&["restart-strategy"]);
         RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS: u32 = "restart-strategy.fixed-delay.attempts",
             "Number of restarts before the job fails.",
             or("1");
         RESTART_STRATEGY_FIXED_DELAY_DELAY: Duration = "restart-strategy.fixed-delay.delay",
             "Pause before each restart.",
             or("1 s");
+        RESTART_STRATEGY_FAILURE_RATE_MAX: u32 = "restart-strategy.failure-rate.max-failures-per-interval",
+            "So many failures may happen within the interval before the job fails.",
+            or("1");
+        RESTART_STRATEGY_FAILURE_RATE_INTERVAL: Duration = "restart-strategy.failure-rate.failure-rate-interval",
+            "The interval in which failures are counted.",
+            or("1 min");
+        RESTART_STRATEGY_FAILURE_RATE_DELAY: Duration = "restart-strategy.failure-rate.delay",
+            "Pause before each restart.",
+            or("1 s");
+        RESTART_STRATEGY_EXPONENTIAL_INITIAL: Duration = "restart-strategy.exponential-delay.initial-backoff",
+            "The first pause before a restart.",
+            or("1 s");
+        RESTART_STRATEGY_EXPONENTIAL_MAX: Duration = "restart-strategy.exponential-delay.max-backoff",
+            "The longest pause before a restart.",
+            or("1 min");
+        RESTART_STRATEGY_EXPONENTIAL_MULTIPLIER: Factor = "restart-strategy.exponential-delay.backoff-multiplier",
+            "What each pause is multiplied by for the next.",
+            or("1.5");
+        RESTART_STRATEGY_EXPONENTIAL_RESET: Duration = "restart-strategy.exponential-delay.reset-backoff-threshold",
+            "After so long without a failure the next pause is the first one again.",
+            or("1 h");
+        RESTART_STRATEGY_EXPONENTIAL_JITTER: Fraction = "restart-strategy.exponential-delay.jitter-factor",
+            "Share of a pause that is added or taken away at random.",
+            or("0.1");
+        RESTART_STRATEGY_EXPONENTIAL_ATTEMPTS: u32 = "restart-strategy.exponential-delay.attempts-before-reset-backoff",
+            "So many restarts are allowed before the pause is the first one again; then the job fails.",
+            or("2147483647");
         HEARTBEAT_INTERVAL: Duration = "heartbeat.interval",
             "Time between two signs of life of a process.",
             or("2 s"), deviation("Flink: 10 s. It must be well below the timeout, which is shorter here.");
@@ -87,6 +116,55 @@ options! {
             "How a master's successor finds running jobs.",
             or("NONE"), deprecated(&["high-availability", "recovery.mode"]),
             deviation("other types are refused, because they do not exist yet.");
+    }
+    "Checkpoints" {
+        EXECUTION_CHECKPOINTING_INTERVAL: Option<Duration> = "execution.checkpointing.interval",
+            "Time between two checkpoints; without it there are none. STREAMING only.";
+        EXECUTION_CHECKPOINTING_MODE: CheckpointingMode = "execution.checkpointing.mode",
+            "What a restart guarantees: each record counts EXACTLY_ONCE, or AT_LEAST_ONCE (no channel waits for the barriers of others).",
+            or("EXACTLY_ONCE");
+        EXECUTION_CHECKPOINTING_TIMEOUT: Duration = "execution.checkpointing.timeout",
+            "A checkpoint that is not complete after this time is given up.",
+            or("10 min");
+        EXECUTION_CHECKPOINTING_MIN_PAUSE: Duration = "execution.checkpointing.min-pause",
+            "The least time between the end of a checkpoint and the begin of the next.",
+            or("0 ms");
+        EXECUTION_CHECKPOINTING_MAX_CONCURRENT: u32 = "execution.checkpointing.max-concurrent-checkpoints",
+            "So many checkpoints may be under way at a time.",
+            or("1"), at_least(1);
+        EXECUTION_CHECKPOINTING_TOLERABLE_FAILED: u32 = "execution.checkpointing.tolerable-failed-checkpoints",
+            "So many checkpoints may fail one after the other before the job is restarted.",
+            or("0");
+        EXECUTION_CHECKPOINTING_RETENTION: CheckpointRetention =
+            "execution.checkpointing.externalized-checkpoint-retention",
+            "Which checkpoints stay when the job ends: NO_EXTERNALIZED_CHECKPOINTS, DELETE_ON_CANCELLATION (they stay if it fails), \
+             RETAIN_ON_CANCELLATION.",
+            or("NO_EXTERNALIZED_CHECKPOINTS");
+        EXECUTION_CHECKPOINTING_NUM_RETAINED: u32 = "execution.checkpointing.num-retained",
+            "So many complete checkpoints are kept while the job runs.",
+            or("1"), at_least(1), deprecated(&["state.checkpoints.num-retained"]);
+        EXECUTION_CHECKPOINTING_AFTER_TASKS_FINISH: bool = "execution.checkpointing.checkpoints-after-tasks-finish",
+            "Whether there are checkpoints when some tasks have finished.",
+            or("true"), deprecated(&["execution.checkpointing.checkpoints-after-tasks-finish.enabled"]);
+        EXECUTION_CHECKPOINTING_STORAGE: Option<CheckpointStorage> = "execution.checkpointing.storage",
+            "Where checkpoints go: `filesystem` (to `execution.checkpointing.dir`) or `jobmanager` (into its memory); else whatever the directory says.",
+            deprecated(&["state.checkpoint-storage"]);
+        EXECUTION_CHECKPOINTING_DIR: Option<String> = "execution.checkpointing.dir",
+            "Directory for checkpoints, local or on HDFS: each job has a directory of its own in it. Without it the JobManager holds them in memory, \
+             5 MiB per task at most.",
+            deprecated(&["state.checkpoints.dir", "state.backend.fs.checkpointdir"]);
+        EXECUTION_CHECKPOINTING_SAVEPOINT_DIR: Option<String> = "execution.checkpointing.savepoint-dir",
+            "Directory for savepoints that are asked for without one.",
+            deprecated(&["state.savepoints.dir", "savepoints.state.backend.fs.dir"]);
+        STATE_STORAGE_FS_MEMORY_THRESHOLD: MemorySize = "execution.checkpointing.data-inline-threshold",
+            "State of an operator's subtask up to this size is stored in `_metadata` instead of a file.",
+            or("20 kb"), deprecated(&["state.storage.fs.memory-threshold", "state.backend.fs.memory-threshold"]);
+        EXECUTION_STATE_RECOVERY_PATH: Option<String> = "execution.state-recovery.path",
+            "The savepoint or retained checkpoint that the job begins from: its directory or its `_metadata`.",
+            deprecated(&["execution.savepoint.path"]);
+        EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED: bool = "execution.state-recovery.ignore-unclaimed-state",
+            "Whether state of operators that the job does not have is skipped; else the job is refused.",
+            or("false"), deprecated(&["execution.savepoint.ignore-unclaimed-state"]);
     }
     "Memory and slots" {
         JOBMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "jobmanager.memory.process.size",

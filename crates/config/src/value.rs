@@ -75,9 +75,13 @@ from_str_values! {
     MemorySize, "MemorySize", "an amount of memory such as 512m, 1 gb or a number of bytes";
     PortRange, "Ports", "a port, a range such as 50100-50200, or a list of these";
     Fraction, "Fraction", "a number from 0 to 1";
+    Factor, "Double", "a number of at least 1";
     RuntimeExecutionMode, "Enum", "STREAMING, BATCH or AUTOMATIC";
     BatchShuffleMode, "Enum", "ALL_EXCHANGES_BLOCKING or ALL_EXCHANGES_PIPELINED";
-    RestartStrategyType, "Enum", "none or fixed-delay";
+    CheckpointingMode, "Enum", "EXACTLY_ONCE or AT_LEAST_ONCE";
+    CheckpointRetention, "Enum", "NO_EXTERNALIZED_CHECKPOINTS, DELETE_ON_CANCELLATION or RETAIN_ON_CANCELLATION";
+    CheckpointStorage, "Enum", "jobmanager or filesystem";
+    RestartStrategyType, "Enum", "none, fixed-delay, failure-rate or exponential-delay";
     HighAvailabilityType, "Enum", "NONE, the only one there is so far";
 }
 
@@ -172,6 +176,36 @@ impl fmt::Display for Fraction {
     }
 }
 
+/// What something is multiplied by, at least 1.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Factor(f64);
+
+impl Factor {
+    /// The factor as a number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl FromStr for Factor {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
+        if number >= 1.0 && number.is_finite() {
+            Ok(Self(number))
+        } else {
+            Err("it is outside of that".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 macro_rules! enum_values {
     ($(
         $(#[$doc:meta])* $name:ident {
@@ -231,6 +265,36 @@ enum_values! {
         None = "none" | "off" | "disable",
         /// A number of restarts with a pause before each.
         FixedDelay = "fixed-delay" | "fixeddelay",
+        /// Restarts as long as failures are rare.
+        FailureRate = "failure-rate" | "failurerate",
+        /// Restarts with ever longer pauses.
+        ExponentialDelay = "exponential-delay" | "exponentialdelay",
+    }
+
+    /// What a restart guarantees.
+    CheckpointingMode {
+        /// Each record counts once.
+        ExactlyOnce = "EXACTLY_ONCE" | "exactly-once",
+        /// Records may count twice.
+        AtLeastOnce = "AT_LEAST_ONCE" | "at-least-once",
+    }
+
+    /// Which checkpoints stay when the job ends.
+    CheckpointRetention {
+        /// None.
+        None = "NO_EXTERNALIZED_CHECKPOINTS",
+        /// They stay if it fails.
+        DeleteOnCancellation = "DELETE_ON_CANCELLATION",
+        /// They stay if it fails or is cancelled.
+        RetainOnCancellation = "RETAIN_ON_CANCELLATION",
+    }
+
+    /// Where checkpoints are stored.
+    CheckpointStorage {
+        /// In the JobManager's memory.
+        JobManager = "jobmanager",
+        /// In a directory.
+        FileSystem = "filesystem",
     }
 
     /// How a master's successor finds the running jobs.
@@ -258,6 +322,8 @@ mod tests {
         check::<Option<u32>>("7");
         check::<RuntimeExecutionMode>("batch");
         check::<RestartStrategyType>("FixedDelay");
+        check::<Factor>("1.5");
+        check::<CheckpointingMode>("at_least_once");
         check::<HighAvailabilityType>("none");
     }
 
@@ -268,6 +334,9 @@ mod tests {
         assert!(u16::parse("65536").is_err());
         for text in ["1.1", "-0.1", "NaN", "x", ""] {
             assert!(Fraction::parse(text).is_err(), "{text}");
+        }
+        for text in ["0.9", "NaN", "inf", "x", ""] {
+            assert!(Factor::parse(text).is_err(), "{text}");
         }
         assert!(RestartStrategyType::parse("sometimes").is_err());
         assert!(HighAvailabilityType::parse("zookeeper").is_err());

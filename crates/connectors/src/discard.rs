@@ -40,7 +40,7 @@ impl<In: Record> SinkWriter<In> for DiscardWriter {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
+    fn prepare_commit(&mut self, _: bool) -> Result<Poll<Vec<()>>, TaskError> {
         Ok(Poll::Ready(Vec::new()))
     }
 }

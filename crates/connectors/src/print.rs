@@ -137,7 +137,7 @@ impl<In: Record + Display> SinkWriter<In> for PrintWriter {
         result.map_err(|error| self.failed(&error))
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
+    fn prepare_commit(&mut self, _: bool) -> Result<Poll<Vec<()>>, TaskError> {
         SinkWriter::<In>::flush(self).map(|()| Poll::Ready(Vec::new()))
     }
 }

@@ -2,7 +2,7 @@
 //! JobMaster relays that, and keeps what was assigned for the next coordinator.
 
 use flott_coordination::job::WorkerId;
-use flott_model::{ContainerId, Incarnation};
+use flott_model::{ContainerId, EnumeratorState, Incarnation};
 use flott_protocol::message::{Coordinate, RunCoordinator};
 
 /// What is kept at most, in bytes: it must fit into one message.
@@ -17,6 +17,12 @@ pub(crate) struct Coordination {
     journal: Vec<Coordinate>,
     journal_bytes: usize,
     incomplete: bool,
+    /// Whether what was assigned is kept for the next coordinator.
+    keeps_journal: bool,
+    /// What enumerators begin from: those of a checkpoint.
+    restored: Vec<EnumeratorState>,
+    /// The next coordinator takes over nothing, and ends an earlier one in its worker.
+    anew: bool,
 }
 
 /// What to do with a message.
@@ -31,6 +37,34 @@ pub(crate) enum Relay {
 }
 
 impl Coordination {
+    /// Keeps what is assigned for the next coordinator, or leaves that to checkpoints.
+    pub(crate) fn new(keeps_journal: bool) -> Self {
+        Self {
+            keeps_journal,
+            ..Self::default()
+        }
+    }
+
+    /// Who coordinates.
+    pub(crate) fn coordinator(&self) -> Option<&WorkerId> {
+        self.coordinator.as_ref()
+    }
+
+    /// What enumerators that nobody has asked yet begin from.
+    pub(crate) fn restored(&self) -> &[EnumeratorState] {
+        &self.restored
+    }
+
+    /// All sources begin anew, with these enumerators.
+    pub(crate) fn restart(&mut self, states: Vec<EnumeratorState>) {
+        *self = Self {
+            keeps_journal: self.keeps_journal,
+            restored: states,
+            anew: true,
+            ..Self::default()
+        };
+    }
+
     /// A worker that gets tasks. If nobody coordinates it does from now on, and is told that.
     pub(crate) fn choose(&mut self, worker: &WorkerId) -> Option<RunCoordinator> {
         if self.coordinator.is_some() {
@@ -40,22 +74,28 @@ impl Coordination {
         Some(RunCoordinator {
             journal: self.journal.clone(),
             incomplete: self.incomplete,
+            restored: self.restored.clone(),
+            anew: std::mem::take(&mut self.anew),
         })
     }
 
-    /// A worker is gone.
-    pub(crate) fn lost(&mut self, worker: &WorkerId) {
-        if self.coordinator.as_ref() == Some(worker) {
+    /// A worker is gone. Whether it coordinated.
+    pub(crate) fn lost(&mut self, worker: &WorkerId) -> bool {
+        let coordinated = self.coordinator.as_ref() == Some(worker);
+        if coordinated {
             self.coordinator = None;
         }
+        coordinated
     }
 
-    /// All workers of a container are gone.
-    pub(crate) fn container_lost(&mut self, container: &ContainerId) {
+    /// All workers of a container are gone. Whether one of them coordinated.
+    pub(crate) fn container_lost(&mut self, container: &ContainerId) -> bool {
         let here = |worker: &WorkerId| worker.container == *container;
-        if self.coordinator.as_ref().is_some_and(here) {
+        let coordinated = self.coordinator.as_ref().is_some_and(here);
+        if coordinated {
             self.coordinator = None;
         }
+        coordinated
     }
 
     /// A worker said something for the coordinator, or as the coordinator.
@@ -66,7 +106,7 @@ impl Coordination {
         if coordinator != from {
             return Relay::To(coordinator.clone(), message);
         }
-        if message.journal {
+        if message.journal && self.keeps_journal {
             self.keep(&message);
         }
         let to = WorkerId {
@@ -121,7 +161,7 @@ mod tests {
 
     #[test]
     fn questions_go_to_the_coordinator_and_answers_back() {
-        let mut coordination = Coordination::default();
+        let mut coordination = Coordination::new(true);
         let question = message("b", b"?", false);
         let nobody = coordination.relay(&worker("b"), question.clone());
         assert_eq!(nobody, Relay::NoCoordinator(question.clone()));
@@ -141,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_next_coordinator_is_told_what_was_assigned() {
-        let mut coordination = Coordination::default();
+        let mut coordination = Coordination::new(true);
         coordination.choose(&worker("a"));
         for (payload, journal) in [(b"1", true), (b"-", false), (b"2", true)] {
             coordination.relay(&worker("a"), message("b", payload, journal));
@@ -165,7 +205,7 @@ mod tests {
 
     #[test]
     fn too_much_is_not_kept_and_that_is_said() {
-        let mut coordination = Coordination::default();
+        let mut coordination = Coordination::new(true);
         coordination.choose(&worker("a"));
         for _ in 0..5 {
             coordination.relay(&worker("a"), message("b", &vec![0; 10 << 20], true));

@@ -15,6 +15,7 @@ pub(crate) fn descriptor(task: TaskDeployment, addresses: &PartitionAddresses) -
     TaskDescriptor {
         attempt: task.attempt.into(),
         slot: task.slot,
+        restore: task.restore,
         inputs: inputs.map(|it| input_gate(it, addresses)).collect(),
         outputs: outputs.map(output_gate).collect(),
     }

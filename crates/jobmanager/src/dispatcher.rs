@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use flott_config::options;
-use flott_coordination::checkpoint::Origin;
+use flott_coordination::checkpoint::SnapshotResult;
 use flott_coordination::job::JobCore;
 use flott_metrics::accumulators::MergedAccumulator;
-use flott_model::{GraphError, JobGraph, JobId};
+use flott_model::{Failure, FailureClass, GraphError, JobGraph, JobId, SnapshotKind};
 use flott_protocol::message::{Inspection, JobBundle};
 use flott_protocol::program::Collected;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
+use crate::checkpoints::{self, Begin, SnapshotWish};
 use crate::collected::{self, CollectedRecords};
 use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
@@ -70,6 +71,9 @@ pub enum SubmitError {
     /// Its configuration cannot be used.
     #[error("the job's configuration is not usable: {0}")]
     Configuration(String),
+    /// What it is to begin from cannot be used.
+    #[error("the job cannot begin: {0}")]
+    Begin(String),
     /// Another job has the id.
     #[error(
         "execute() number {index} was submitted before with another job graph; what main() builds \
@@ -82,6 +86,12 @@ pub enum SubmitError {
     /// No jobs are taken any more.
     #[error("the cluster is shutting down")]
     ShuttingDown,
+}
+
+/// An error with its causes.
+fn sentence(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 impl Dispatcher {
@@ -126,6 +136,7 @@ impl DispatcherHandle {
         let job_settings = settings.job_settings(id, &graph);
         let job_settings =
             job_settings.map_err(|error| SubmitError::Configuration(error.to_string()))?;
+        let begin = self.begin(id, &graph).await?;
         let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));
         let view = JobView::new(id, Arc::clone(&graph), Arc::clone(&bundle));
         let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
@@ -157,7 +168,9 @@ impl DispatcherHandle {
         self.shared.connections.add_job(id, inbox);
         let master = JobMaster {
             id,
-            core: JobCore::new(job_settings, &graph, Origin::default()),
+            core: JobCore::new(job_settings, &graph, begin.origin),
+            storage: begin.storage,
+            has_checkpoints: begin.has_checkpoints,
             view,
             launch: WorkerLaunch {
                 job: id,
@@ -179,6 +192,50 @@ impl DispatcherHandle {
                 .await;
         });
         Ok(id)
+    }
+
+    /// What is in storage for a job.
+    async fn begin(&self, job: JobId, graph: &JobGraph) -> Result<Begin, SubmitError> {
+        let settings = &self.shared.settings;
+        let configuration = settings.job_configuration(graph);
+        let configuration =
+            configuration.map_err(|error| SubmitError::Configuration(error.to_string()))?;
+        let hadoop = (&settings.hadoop, settings.user.as_str());
+        let again = settings.epoch.0 > 1;
+        let begin = checkpoints::begin(job, graph.mode(), &configuration, hadoop, again);
+        begin
+            .await
+            .map_err(|error| SubmitError::Begin(sentence(&error)))
+    }
+
+    /// Takes a savepoint or checkpoint of a job, as `kind` says; `directory`: where savepoints go, else
+    /// where the configuration says; `cancel`: the job is cancelled with it. Waits until it is complete.
+    ///
+    /// `None`: there is no such job.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn snapshot(
+        &self,
+        job: JobId,
+        kind: SnapshotKind,
+        directory: Option<String>,
+        cancel: bool,
+    ) -> Option<Result<SnapshotResult, Failure>> {
+        let inbox = self.of(job, |entry| entry.inbox.clone())?;
+        let (answer, result) = oneshot::channel();
+        let wish = SnapshotWish {
+            kind,
+            directory,
+            cancel,
+            answer,
+        };
+        // A closed inbox is that of a job that has ended.
+        let _ = inbox.send(JobInput::Snapshot(wish)).await;
+        Some(result.await.unwrap_or_else(|_| {
+            let message = "the job has ended before there was a savepoint";
+            Err(Failure::new(FailureClass::Transient, message))
+        }))
     }
 
     /// Asks a job to end; without effect on one that has ended. Whether there is such a job.

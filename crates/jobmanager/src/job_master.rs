@@ -1,5 +1,7 @@
 //! The shell of one job: a task that takes events, lets the core decide, and does what it says.
 
+mod checkpoint;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use flott_protocol::message::{
 };
 use tokio::sync::mpsc;
 
+use crate::checkpoints::{CheckpointStorage, JobCheckpoints, SnapshotWish, StorageQueue};
 use crate::collected::CollectedRecords;
 use crate::connections::ConnectionId;
 use crate::coordination::{Coordination, Relay};
@@ -46,6 +49,8 @@ pub(crate) enum JobInput {
         worker: WorkerId,
     },
     Cancel,
+    /// Somebody wants a savepoint or a checkpoint.
+    Snapshot(SnapshotWish),
     /// The program has taken collected records.
     CollectedTaken,
     /// Somebody wants to know what the tasks are doing.
@@ -100,6 +105,10 @@ pub(crate) struct JobMaster {
     pub(crate) resource_manager: mpsc::Sender<ResourceInput>,
     /// What the job collects for its program.
     pub(crate) collected: Arc<CollectedRecords>,
+    /// Where its checkpoints go.
+    pub(crate) storage: CheckpointStorage,
+    /// Whether lost enumerators begin from a checkpoint, not from what was assigned.
+    pub(crate) has_checkpoints: bool,
 }
 
 /// Runs a job to its end, or until it is suspended.
@@ -108,14 +117,17 @@ pub(crate) async fn run(
     mut inbox: mpsc::Receiver<JobInput>,
     mut resources: mpsc::UnboundedReceiver<ResourceOutput>,
 ) {
+    let storage = StorageQueue::start(master.storage.clone());
+    let coordination = Coordination::new(!master.has_checkpoints);
     let mut shell = Shell {
         master,
+        checkpoints: JobCheckpoints::new(storage),
         workers: BTreeMap::new(),
         timers: Timers::new(),
         pending: VecDeque::new(),
         partition_addresses: PartitionAddresses::new(),
         inspections: Inspections::default(),
-        coordination: Coordination::default(),
+        coordination,
         suspended: false,
     };
     shell.start().await;
@@ -129,10 +141,12 @@ pub(crate) async fn run(
                 None => shell.suspended = true,
             },
             timer = shell.timers.next() => shell.on_timer(timer),
+            Some(event) = shell.checkpoints.storage.next() => shell.on_storage(event),
         }
         shell.settle().await;
     }
     shell.end();
+    shell.checkpoints.storage.close().await;
 }
 
 struct Shell {
@@ -145,6 +159,7 @@ struct Shell {
     inspections: Inspections,
     /// Of the sources.
     coordination: Coordination,
+    checkpoints: JobCheckpoints,
     suspended: bool,
 }
 
@@ -207,7 +222,8 @@ impl Shell {
                 self.pending.push_back(JobEvent::SlotsUnavailable(failure));
             }
             ResourceOutput::ContainerLost { container, failure } => {
-                self.coordination.container_lost(&container);
+                let coordinated = self.coordination.container_lost(&container);
+                self.enumerators_lost(coordinated, &failure);
                 self.workers
                     .retain(|worker, _| worker.container != container);
                 self.partition_addresses.remove(&container);
@@ -273,6 +289,10 @@ impl Shell {
                     self.tell(&worker, worker_command::Kind::CollectedTaken(taken));
                 }
             }
+            JobInput::Snapshot(wish) => {
+                let event = self.checkpoints.wish(wish);
+                self.pending.push_back(event);
+            }
             JobInput::Cancel => self.pending.push_back(JobEvent::CancelRequested),
             JobInput::Suspend => self.suspended = true,
         }
@@ -325,6 +345,8 @@ impl Shell {
             }
             worker_message::Kind::Coordinate(message) => self.coordinate(&worker, message),
             worker_message::Kind::Collected(frame) => self.master.collected.arrived(&worker, frame),
+            worker_message::Kind::Snapshotted(report) => self.on_snapshot(report),
+            worker_message::Kind::Enumerators(answer) => self.on_enumerators(worker, answer),
             worker_message::Kind::Unfit(failure) => self.lose(worker, failure),
             worker_message::Kind::Inspected(part) => self.inspections.answered(worker, part),
         }
@@ -422,7 +444,8 @@ impl Shell {
     }
 
     fn lose(&mut self, worker: WorkerId, failure: Failure) {
-        self.coordination.lost(&worker);
+        let coordinated = self.coordination.lost(&worker);
+        self.enumerators_lost(coordinated, &failure);
         self.workers.remove(&worker);
         self.pending
             .push_back(JobEvent::WorkerLost { worker, failure });
@@ -470,8 +493,14 @@ impl Shell {
                 worker,
                 round,
                 outputs,
+                last,
             } => {
-                let commit = CommitOutputs { round, outputs };
+                let commit = CommitOutputs {
+                    round,
+                    outputs,
+                    last,
+                    checkpointed: self.has_checkpointed(),
+                };
                 self.tell(&worker, worker_command::Kind::Commit(commit));
             }
             JobAction::ReleasePartitions => {
@@ -497,19 +526,7 @@ impl Shell {
                 let view = &mut self.master.view;
                 view.execution_changed(attempt, state, worker.as_ref(), failure, restarts);
             }
-            // Nothing asks for checkpoints yet.
-            JobAction::OpenCheckpoint { .. }
-            | JobAction::TriggerCheckpoint { .. }
-            | JobAction::SnapshotEnumerators { .. }
-            | JobAction::StoreMetadata { .. }
-            | JobAction::NotifyCompleted { .. }
-            | JobAction::NotifyAborted { .. }
-            | JobAction::Discard { .. }
-            | JobAction::CheckpointChanged(_)
-            | JobAction::SnapshotRequestDone { .. }
-            | JobAction::ResetEnumerators { .. } => {
-                tracing::debug!(%job, ?action, "an action on checkpoints");
-            }
+            of_checkpoints => self.checkpoint(of_checkpoints),
         }
     }
 
@@ -520,7 +537,9 @@ impl Shell {
     }
 
     async fn stop(&mut self, worker: WorkerId) {
-        self.coordination.lost(&worker);
+        let coordinated = self.coordination.lost(&worker);
+        let failure = Failure::new(FailureClass::Transient, "its worker was ended");
+        self.enumerators_lost(coordinated, &failure);
         if let Some(known) = self.workers.remove(&worker) {
             self.tell_to_stop(&known);
         }

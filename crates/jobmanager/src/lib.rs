@@ -3,6 +3,7 @@
 //!
 //! No decisions here: shells turn what happens into events and do what the cores say.
 
+mod checkpoints;
 mod collected;
 mod connections;
 mod coordination;
@@ -21,6 +22,7 @@ mod snapshot;
 mod timers;
 mod view;
 
+pub use checkpoints::{CheckpointError, load as load_checkpoint};
 pub use connections::Connections;
 pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
 pub use driver::{DriverContext, DriverEvent, ResourceDriver};

@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use flott_config::{ConfigError, Configuration, RestartStrategyType, options};
-use flott_coordination::checkpoint::CheckpointSettings;
+use flott_config::{
+    CheckpointRetention as Retention, CheckpointingMode as Mode, ConfigError, Configuration,
+    RestartStrategyType, options,
+};
+use flott_coordination::checkpoint::{CheckpointRetention, CheckpointSettings, CheckpointingMode};
 use flott_coordination::job::{JobSettings, RestartStrategy};
 use flott_coordination::resource::ResourceSettings;
 use flott_model::{Epoch, JobGraph, JobId};
@@ -117,31 +120,85 @@ impl DispatcherSettings {
         }
     }
 
-    /// What the cluster's configuration, overlaid with the job's, says about a job.
+    /// The cluster's configuration, overlaid with the job's.
+    pub(crate) fn job_configuration(&self, graph: &JobGraph) -> Result<Configuration, ConfigError> {
+        let mut settings = self.configuration.to_map();
+        settings.extend(graph.configuration.clone());
+        Configuration::from_map(settings)
+    }
+
+    /// What the configuration says about a job.
     pub(crate) fn job_settings(
         &self,
         job: JobId,
         graph: &JobGraph,
     ) -> Result<JobSettings, ConfigError> {
-        let mut settings = self.configuration.to_map();
-        settings.extend(graph.configuration.clone());
-        let configuration = Configuration::from_map(settings)?;
-        let restart_strategy = match configuration.get(&options::RESTART_STRATEGY_TYPE) {
-            RestartStrategyType::None => RestartStrategy::None,
-            RestartStrategyType::FixedDelay => RestartStrategy::FixedDelay {
-                attempts: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS),
-                delay: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_DELAY),
-            },
-        };
+        let configuration = self.job_configuration(graph)?;
         Ok(JobSettings {
             job,
             epoch: self.epoch,
-            restart_strategy,
+            restart_strategy: restart_strategy(&configuration),
             slot_request_timeout: configuration.get(&options::SLOT_REQUEST_TIMEOUT),
             worker_start_timeout: WORKER_START_TIMEOUT,
             cancellation_timeout: CANCELLATION_TIMEOUT,
-            checkpoints: CheckpointSettings::default(),
-            jitter_seed: 0,
+            checkpoints: checkpoint_settings(&configuration),
+            jitter_seed: uuid::Uuid::new_v4().as_u64_pair().0,
         })
+    }
+}
+
+fn restart_strategy(configuration: &Configuration) -> RestartStrategy {
+    let interval = configuration.get(&options::EXECUTION_CHECKPOINTING_INTERVAL);
+    let default = if interval.is_some() {
+        RestartStrategyType::ExponentialDelay
+    } else {
+        RestartStrategyType::None
+    };
+    let wanted = configuration.get(&options::RESTART_STRATEGY_TYPE);
+    match wanted.unwrap_or(default) {
+        RestartStrategyType::None => RestartStrategy::None,
+        RestartStrategyType::FixedDelay => RestartStrategy::FixedDelay {
+            attempts: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS),
+            delay: configuration.get(&options::RESTART_STRATEGY_FIXED_DELAY_DELAY),
+        },
+        RestartStrategyType::FailureRate => RestartStrategy::FailureRate {
+            maximum: configuration.get(&options::RESTART_STRATEGY_FAILURE_RATE_MAX),
+            interval: configuration.get(&options::RESTART_STRATEGY_FAILURE_RATE_INTERVAL),
+            delay: configuration.get(&options::RESTART_STRATEGY_FAILURE_RATE_DELAY),
+        },
+        RestartStrategyType::ExponentialDelay => RestartStrategy::ExponentialDelay {
+            initial: configuration.get(&options::RESTART_STRATEGY_EXPONENTIAL_INITIAL),
+            maximum: configuration.get(&options::RESTART_STRATEGY_EXPONENTIAL_MAX),
+            multiplier: configuration
+                .get(&options::RESTART_STRATEGY_EXPONENTIAL_MULTIPLIER)
+                .get(),
+            reset_threshold: configuration.get(&options::RESTART_STRATEGY_EXPONENTIAL_RESET),
+            jitter: configuration
+                .get(&options::RESTART_STRATEGY_EXPONENTIAL_JITTER)
+                .get(),
+            attempts: configuration.get(&options::RESTART_STRATEGY_EXPONENTIAL_ATTEMPTS),
+        },
+    }
+}
+
+fn checkpoint_settings(configuration: &Configuration) -> CheckpointSettings {
+    CheckpointSettings {
+        interval: configuration.get(&options::EXECUTION_CHECKPOINTING_INTERVAL),
+        min_pause: configuration.get(&options::EXECUTION_CHECKPOINTING_MIN_PAUSE),
+        timeout: configuration.get(&options::EXECUTION_CHECKPOINTING_TIMEOUT),
+        max_concurrent: configuration.get(&options::EXECUTION_CHECKPOINTING_MAX_CONCURRENT),
+        tolerable_failed: configuration.get(&options::EXECUTION_CHECKPOINTING_TOLERABLE_FAILED),
+        retention: match configuration.get(&options::EXECUTION_CHECKPOINTING_RETENTION) {
+            Retention::None => CheckpointRetention::NoExternalizedCheckpoints,
+            Retention::DeleteOnCancellation => CheckpointRetention::DeleteOnCancellation,
+            Retention::RetainOnCancellation => CheckpointRetention::RetainOnCancellation,
+        },
+        num_retained: configuration.get(&options::EXECUTION_CHECKPOINTING_NUM_RETAINED),
+        after_tasks_finish: configuration.get(&options::EXECUTION_CHECKPOINTING_AFTER_TASKS_FINISH),
+        mode: match configuration.get(&options::EXECUTION_CHECKPOINTING_MODE) {
+            Mode::ExactlyOnce => CheckpointingMode::ExactlyOnce,
+            Mode::AtLeastOnce => CheckpointingMode::AtLeastOnce,
+        },
+        ..CheckpointSettings::default()
     }
 }

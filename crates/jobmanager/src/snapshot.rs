@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use flott_coordination::checkpoint::CheckpointStatistics;
 use flott_metrics::accumulators::{AccumulatorSnapshot, MergedAccumulator, merge_all};
 use flott_model::{ExecutionState, Failure, JobGraph, JobId, JobStatus};
 use flott_protocol::message::{JobBundle, MemoryUse, TaskMetrics};
@@ -39,6 +40,8 @@ pub struct JobSnapshot {
     pub failures: Vec<FailureSnapshot>,
     /// How often it was restarted.
     pub restarts: u32,
+    /// Its checkpoints. Times are since the JobMaster began ([`JobSnapshot::start_time`], nearly).
+    pub checkpoints: Arc<CheckpointStatistics>,
 }
 
 /// A failure that restarted or ended a job, with what failed in its wake.
@@ -111,6 +114,7 @@ impl JobSnapshot {
             vertices,
             failures: Vec::new(),
             restarts: 0,
+            checkpoints: Arc::default(),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flott_coordination::checkpoint::CheckpointStatistics;
 use flott_coordination::job::{JobCore, WorkerId};
 use flott_model::{
     ContainerId, ExecutionAttemptId, ExecutionState, Failure, JobGraph, JobId, JobStatus,
@@ -72,6 +73,13 @@ impl JobView {
             job.status = JobStatus::Suspended;
             job.timestamps.insert(JobStatus::Suspended, unix_millis());
         });
+    }
+
+    /// What there is to tell about checkpoints.
+    pub(crate) fn checkpoints(&mut self, statistics: CheckpointStatistics) {
+        let statistics = Arc::new(statistics);
+        self.snapshot
+            .send_modify(|job| job.checkpoints = statistics);
     }
 
     fn failures(&mut self, core: &JobCore, last: Option<Failure>) -> Vec<FailureSnapshot> {

@@ -1,6 +1,10 @@
 //! Checkpoints as data: what they are called, what a subtask hands over, what is stored about them.
 
+mod file;
+
 use crate::{Epoch, OperatorUid};
+
+pub use file::MetadataError;
 
 /// The number of a checkpoint within its job; savepoints are numbered with them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

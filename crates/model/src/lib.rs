@@ -9,9 +9,9 @@ mod id;
 mod status;
 
 pub use checkpoint::{
-    CHECKPOINT_VERSION, CheckpointId, CheckpointMetadata, EnumeratorState, OldSubtaskState,
-    OperatorRestore, OperatorSubtaskState, SnapshotKind, StateHandle, StoredCommittable,
-    SubtaskRestore, SubtaskSnapshot, VertexSnapshot, key_groups_of,
+    CHECKPOINT_VERSION, CheckpointId, CheckpointMetadata, EnumeratorState, MetadataError,
+    OldSubtaskState, OperatorRestore, OperatorSubtaskState, SnapshotKind, StateHandle,
+    StoredCommittable, SubtaskRestore, SubtaskSnapshot, VertexSnapshot, key_groups_of,
 };
 pub use failure::{Failure, FailureClass};
 pub use graph::{

@@ -1,5 +1,7 @@
 //! The unit that moves along every edge: rows and, where the stream has event time, their times.
 
+use flott_model::{CheckpointId, SnapshotKind};
+
 /// Time of a row without event time.
 pub const NO_TIMESTAMP: i64 = i64::MIN;
 
@@ -100,10 +102,51 @@ pub enum Control {
     Marker(LatencyMarker),
     /// BATCH, inside a task only: of every key that came since the last of these, all rows have come.
     KeysEnd,
-    /// Rows before it belong to the checkpoint of that id.
-    Barrier(u64),
+    /// Rows before it belong to a checkpoint, those behind it do not.
+    Barrier(Barrier),
     /// Nothing follows.
     End,
+}
+
+/// Where a checkpoint cuts a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Barrier {
+    /// The checkpoint.
+    pub checkpoint: CheckpointId,
+    /// What is wanted of those who meet it.
+    pub kind: SnapshotKind,
+    /// When it was triggered: the low 32 bits of the milliseconds since the epoch, for durations.
+    pub triggered_ms: u32,
+}
+
+impl Barrier {
+    /// For a checkpoint of that kind, triggered at `now_ms` (milliseconds since the epoch).
+    pub fn new(checkpoint: CheckpointId, kind: SnapshotKind, now_ms: i64) -> Self {
+        Self {
+            checkpoint,
+            kind,
+            // The low bits are all that is wanted.
+            triggered_ms: now_ms as u32,
+        }
+    }
+
+    /// For a plain checkpoint, where nobody looks at the time.
+    #[doc(hidden)]
+    pub fn for_tests(checkpoint: u64) -> Self {
+        Self::new(CheckpointId(checkpoint), SnapshotKind::Checkpoint, 0)
+    }
+
+    /// Milliseconds between its trigger and a time, in milliseconds since the epoch.
+    pub fn age_ms(&self, now_ms: i64) -> u64 {
+        // The low bits are all that is known of both.
+        let age = (now_ms as u32).wrapping_sub(self.triggered_ms);
+        // A clock that is behind is no age of weeks.
+        if age > u32::MAX / 2 {
+            0
+        } else {
+            u64::from(age)
+        }
+    }
 }
 
 /// Emitted by a source now and then; travels with the rows, and stops at sinks.
@@ -137,6 +180,19 @@ pub const fn batch_rows<T>() -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_age_of_a_barrier_survives_clocks_that_differ_and_wrap() {
+        let barrier = |triggered_ms| Barrier {
+            checkpoint: CheckpointId(1),
+            kind: SnapshotKind::Checkpoint,
+            triggered_ms,
+        };
+        let now = (7_i64 << 32) + 5;
+        assert_eq!(barrier(2).age_ms(now), 3);
+        assert_eq!(barrier(u32::MAX).age_ms(now), 6);
+        assert_eq!(barrier(100).age_ms(now), 0);
+    }
 
     #[test]
     fn rows_with_and_without_time_share_a_batch() {

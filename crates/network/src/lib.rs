@@ -7,7 +7,7 @@ pub mod partition;
 mod remote;
 mod wake;
 
-pub use batch::{Batch, Control, LatencyMarker, NO_TIMESTAMP, batch_rows};
+pub use batch::{Barrier, Batch, Control, LatencyMarker, NO_TIMESTAMP, batch_rows};
 pub use local::{LocalReceiver, LocalSender, Message, local_channel};
 pub use remote::{
     DataFrame, Network, NetworkError, NetworkSettings, NetworkStatistics, RemoteMessage,

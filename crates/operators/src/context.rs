@@ -12,6 +12,7 @@ use flott_network::Waker;
 
 use crate::TaskClock;
 use crate::blame::Site;
+use crate::checkpoint::{Checkpoints, OperatorCheckpoints};
 use crate::flow::Flow;
 use crate::results::ResultPort;
 use crate::source::Coordination;
@@ -43,8 +44,8 @@ pub struct SubtaskContext {
     pub io: tokio::runtime::Handle,
     /// File systems by URI.
     pub files: Arc<FileSystems>,
-    /// What sinks want committed when the job is done.
-    pub committables: Committables,
+    /// When to take a snapshot, where it goes, and what the subtask begins from.
+    pub checkpoint: Checkpoints,
     /// Counters of the task.
     pub counters: Arc<TaskCounters>,
     /// Where the operator adds metrics of its own.
@@ -78,6 +79,11 @@ impl SubtaskContext {
         Site::new(Arc::clone(&self.names))
     }
 
+    /// The checkpoints of the operator being built.
+    pub fn checkpoints(&self) -> OperatorCheckpoints {
+        self.checkpoint.of(self.operator.uid, self.max_parallelism)
+    }
+
     /// A context for tests of single operators: subtask 0 of 1, a manual clock at 0.
     #[doc(hidden)]
     pub fn for_tests(operator: &str) -> Self {
@@ -104,7 +110,7 @@ impl SubtaskContext {
             waker: Waker::default(),
             io: runtime.unwrap_or_else(test_runtime),
             files: Arc::new(FileSystems::local()),
-            committables: Committables::default(),
+            checkpoint: Checkpoints::default(),
             counters: Arc::default(),
             metrics: MetricRegistry::new().operator(operator),
             coordination: Coordination::default(),
@@ -127,28 +133,6 @@ fn test_runtime() -> tokio::runtime::Handle {
             .expect("the system has a thread left")
     });
     runtime.handle().clone()
-}
-
-/// Collects the committables of a subtask's sinks until the task ends.
-#[derive(Clone, Default)]
-pub struct Committables(
-    // A std mutex: locked a few times in the life of a task, never across an await.
-    Arc<Mutex<Vec<(u32, Vec<u8>)>>>,
-);
-
-impl Committables {
-    /// Adds one, of the operator at that position of the program's graph.
-    pub fn add(&self, operator: u32, committable: Vec<u8>) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((operator, committable));
-    }
-
-    /// Takes all.
-    pub fn take(&self) -> Vec<(u32, Vec<u8>)> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// What a task does with its time.

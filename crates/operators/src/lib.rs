@@ -6,6 +6,7 @@
 pub mod asynchronous;
 pub mod blame;
 pub mod chain;
+pub mod checkpoint;
 mod clock;
 mod collect;
 mod context;
@@ -24,9 +25,10 @@ pub mod time;
 pub mod window;
 
 pub use chain::{BatchSink, TwoInputSink};
+pub use checkpoint::{Checkpoints, OperatorCheckpoints};
 pub use clock::TaskClock;
 pub use collect::Collect;
-pub use context::{Committables, Doing, OperatorIdentity, Queue, SubtaskContext, TaskCounters};
+pub use context::{Doing, OperatorIdentity, Queue, SubtaskContext, TaskCounters};
 pub use error::TaskError;
 pub use output::{Collector, Output};
 pub use results::{ResultFrame, ResultPort};

@@ -62,6 +62,11 @@ pub trait Reader: Send {
     /// Appends what must precede the end of the input.
     fn end(&mut self, _out: &mut VecDeque<Control>) {}
 
+    /// A barrier follows the rows given so far: hands over what is needed to go on behind them.
+    fn snapshot(&mut self) -> Result<(), TaskError> {
+        Ok(())
+    }
+
     /// Processing time has reached `now`, in milliseconds since the epoch; asked for with
     /// [`crate::TaskClock::wake_at`]. Not called while there is no room downstream.
     fn time(&mut self, _now: i64) -> Result<(), TaskError> {

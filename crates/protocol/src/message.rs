@@ -1,6 +1,7 @@
 //! Messages between JobManager, agents and workers.
 
 mod agent;
+mod checkpoint;
 mod inspect;
 mod task;
 mod worker;
@@ -9,6 +10,10 @@ pub use agent::{
     AgentCommand, AgentMessage, AgentRegistered, BlobChunk, BlobRequest, JobBundle, MemoryUse,
     RegisterAgent, ReleasePartitions, ShippedFile, StartWorker, StopAgent, StopWorker,
     WorkerExited, agent_command, agent_message,
+};
+pub use checkpoint::{
+    BeginCheckpoint, EndCheckpoint, EnumeratorsSnapshotted, SnapshotEnumerators, SplitsReceived,
+    TaskSnapshotted,
 };
 pub use inspect::{
     Inspect, Inspected, Inspection, Metric, SampledStack, TaskAccumulator, TaskInspected,

@@ -1,6 +1,7 @@
 //! Runs tasks: the scheduler, the ends of the exchange, the plan that turns a job graph and its
 //! factories into tasks, and the worker that obeys a JobMaster.
 
+mod barriers;
 mod coordinator;
 pub mod exchange;
 mod pacer;

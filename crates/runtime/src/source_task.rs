@@ -4,11 +4,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flott_network::{Batch, Control, LatencyMarker, batch_rows};
+use flott_model::SnapshotKind;
+use flott_network::{Barrier, Batch, Control, LatencyMarker, batch_rows};
 use flott_operators::flow::{Flow, unix_millis};
 use flott_operators::source::{Progress, Reader};
 use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskError};
 
+use crate::barriers::Barriers;
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::pieces::Pieces;
 use crate::scheduler::{Poll, Tasklet};
@@ -55,6 +57,9 @@ pub struct SourceTask<R: Reader> {
     /// What the chain must be told before anything else.
     controls: VecDeque<Control>,
     ended: bool,
+    barriers: Barriers,
+    /// A savepoint after which the source stops: nothing follows its barrier.
+    stopped: Option<Barrier>,
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
@@ -77,6 +82,8 @@ impl<R: Reader> SourceTask<R> {
             progress: Progress::More,
             controls: VecDeque::new(),
             ended: false,
+            barriers: Barriers::new(context.checkpoint.clone()),
+            stopped: None,
             pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
             clock: context.clock.clone(),
             alarm: Alarm::default(),
@@ -87,19 +94,76 @@ impl<R: Reader> SourceTask<R> {
 
     /// Tells the chain what it must know, as long as there is room. Whether there still is.
     fn tell(&mut self) -> Result<bool, TaskError> {
-        if !self.head.settle()? {
+        if !self.settle()? {
             return Ok(false);
         }
         while let Some(control) = self.controls.pop_front() {
             self.ended |= control == Control::End;
             self.pacer.processed();
             self.flow.control(control);
-            self.head.control(control)?;
-            if !self.head.settle()? {
+            match control {
+                Control::Barrier(barrier) => {
+                    let began = Instant::now();
+                    self.reader.snapshot()?;
+                    self.head.control(control)?;
+                    self.barriers.told(barrier, began.elapsed());
+                }
+                _ => self.head.control(control)?,
+            }
+            if !self.settle()? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        let room = self.head.settle()?;
+        if room {
+            self.barriers.settled();
+        }
+        Ok(room)
+    }
+
+    /// Takes what the task was told about checkpoints. One begins between two rows: when all that
+    /// the reader gave is on its way.
+    fn listen(&mut self) -> Result<(), TaskError> {
+        let mut given_up = None;
+        let stopped = self.stopped.map(|barrier| barrier.checkpoint);
+        self.barriers.listen(|checkpoint| {
+            if stopped == Some(checkpoint) {
+                given_up = stopped;
+            }
+        });
+        if given_up.is_some() {
+            let drained = self.stopped.take().map(|barrier| barrier.kind);
+            if drained == Some(SnapshotKind::DrainWithSavepoint) {
+                return Err(TaskError::transient(
+                    "the savepoint after the end of time has failed, and time does not go back: \
+                     the job begins from its latest checkpoint",
+                ));
+            }
+        }
+        let ends = self.controls.back() == Some(&Control::End);
+        if self.pieces.is_empty()
+            && !ends
+            && let Some(barrier) = self.barriers.next()
+        {
+            self.begin(barrier);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, barrier: Barrier) {
+        self.reader.controls(&mut self.controls);
+        if barrier.kind == SnapshotKind::DrainWithSavepoint {
+            self.reader.end(&mut self.controls);
+            self.controls.push_back(Control::Watermark(i64::MAX));
+        }
+        self.controls.push_back(Control::Barrier(barrier));
+        if barrier.kind.stops() {
+            self.stopped = Some(barrier);
+        }
     }
 
     fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
@@ -107,6 +171,7 @@ impl<R: Reader> SourceTask<R> {
         if let Some(marker) = self.markers.due(self.pacer.now()) {
             self.controls.push_back(marker);
         }
+        self.listen()?;
         if !self.tell()? {
             return backpressured;
         }
@@ -121,6 +186,9 @@ impl<R: Reader> SourceTask<R> {
             if !self.tell()? {
                 return backpressured;
             }
+        }
+        if self.stopped.is_some() {
+            return self.rest();
         }
         if self.pieces.is_empty() {
             self.progress = self.reader.fill(self.pieces.batch())?;

@@ -91,7 +91,14 @@ impl<T: Record> DrivenWriter<T> for CollectWriter {
         Ok(())
     }
 
-    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
+    fn prepare_commit(&mut self, end_of_input: bool) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
+        if !end_of_input {
+            // What was sent before a restart is told from what comes after it by the program.
+            if self.rows > 0 {
+                self.send(false);
+            }
+            return Ok(Poll::Ready(Vec::new()));
+        }
         if !self.is_done {
             self.send(true);
             self.is_done = true;

@@ -119,6 +119,33 @@ impl StreamExecutionEnvironment {
         Ok(self)
     }
 
+    /// Takes a checkpoint of the job's state every `interval`, as `execution.checkpointing.interval`: after a
+    /// failure the job goes on from the latest one, and each record counts once. How often that may happen is
+    /// up to `restart-strategy.type`; with checkpoints it is exponential-delay unless set. Where checkpoints go is
+    /// `execution.checkpointing.dir`. STREAMING only; BATCH jobs take none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.enable_checkpointing(Duration::from_secs(10))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the interval is zero.
+    pub fn enable_checkpointing(&self, interval: Duration) -> Result<&Self, Error> {
+        let key = options::EXECUTION_CHECKPOINTING_INTERVAL.key();
+        if interval.is_zero() {
+            return Err(Error::Configuration(format!(
+                "{key} cannot be 0: without checkpoints, do not set it"
+            )));
+        }
+        self.configure(key, &format!("{} ms", interval.as_millis().max(1)))
+    }
+
     /// Sets a key to a value that can be read.
     fn default_to(&self, key: &str, value: &str) -> &Self {
         let set = self.configure(key, value);

@@ -41,8 +41,8 @@
 //!         self.0 += record;
 //!         Ok(())
 //!     }
-//!     fn prepare_commit(&mut self) -> Result<Poll<Vec<i64>>, TaskError> {
-//!         Ok(Poll::Ready(vec![self.0]))
+//!     fn prepare_commit(&mut self, _end_of_input: bool) -> Result<Poll<Vec<i64>>, TaskError> {
+//!         Ok(Poll::Ready(vec![std::mem::take(&mut self.0)]))
 //!     }
 //! }
 //!
@@ -108,9 +108,14 @@
 //!     fn settle(&mut self) -> Result<bool, TaskError> {
 //!         self.lines.settle()
 //!     }
-//!     fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
+//!     fn prepare_commit(&mut self, end_of_input: bool) -> Result<Poll<Vec<()>>, TaskError> {
 //!         self.hand_over();
-//!         Ok(self.lines.finish()?.map(|()| Vec::new()))
+//!         if end_of_input {
+//!             return Ok(self.lines.finish()?.map(|()| Vec::new()));
+//!         }
+//!         // At a checkpoint. Lines in the queue are not in the file yet: who must not lose them has
+//!         // that confirmed (`SinkContext::confirmation`).
+//!         Ok(if self.lines.settle()? { Poll::Ready(Vec::new()) } else { Poll::Pending })
 //!     }
 //! }
 //!
@@ -138,7 +143,7 @@ pub use flott_connectors::socket::SocketSink;
 pub use flott_network::Batch;
 pub use flott_operators::sink::api::{Committer, Sink, SinkWriter};
 pub use flott_operators::sink::{
-    CommitterContext, Confirm, Confirmation, Inbox, Outbox, SinkContext, SinkRecordContext,
-    SinkRecords, conformance,
+    CommitStage, CommitterContext, Confirm, Confirmation, Inbox, Outbox, SinkContext,
+    SinkRecordContext, SinkRecords, SinkState, conformance,
 };
 pub use flott_operators::source::SubmissionContext;

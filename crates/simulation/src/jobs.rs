@@ -70,6 +70,7 @@ impl World {
                 worker,
                 round,
                 outputs,
+                ..
             } => {
                 let process = (job, worker);
                 let commit = Happening::WorkerCommits(process.clone(), round, outputs);

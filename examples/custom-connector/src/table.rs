@@ -148,7 +148,7 @@ impl SinkWriter<Row> for TableWriter {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<PathBuf>>, TaskError> {
+    fn prepare_commit(&mut self, _end_of_input: bool) -> Result<Poll<Vec<PathBuf>>, TaskError> {
         let mut written = match self.written.take() {
             Some(written) => written,
             None => self.begin_to_write(),

@@ -8,6 +8,7 @@ use flott_filesystem::{
     ErrorKind, FileStatus, FileSystem, FileSystemError, FileSystems, file_name, parent,
 };
 use flott_operators::TaskError;
+use flott_operators::sink::CommitStage;
 use tokio::task::JoinSet;
 
 use super::part::{IN_PROGRESS, PartFile, PartNames, Visibility};
@@ -91,23 +92,17 @@ fn failed(what: &str, error: &FileSystemError) -> TaskError {
 }
 
 impl Output {
-    /// Renames these files; one that was renamed before is fine. Removes what attempts left that did
-    /// not finish.
+    /// Renames these files; one that was renamed before is fine. At the end of the job, removes what
+    /// attempts left that did not finish.
     pub(super) async fn commit(
         &self,
         files: &Arc<FileSystems>,
+        stage: CommitStage,
         parts: Vec<PartFile>,
     ) -> Result<(), TaskError> {
-        let own: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        // The directory was empty at submission, and the job has run again from its beginning: what
-        // an earlier attempt of the application had committed when it died in the middle must go.
-        let stale = |visibility, name: &str| match visibility {
-            Visibility::Visible => !own.contains(name),
-            Visibility::Hidden => false,
-        };
-        self.remove(files, stale)
-            .await
-            .map_err(|error| failed(&self.directory, &error))?;
+        if stage == CommitStage::EndWithoutCheckpoints {
+            self.remove_stale(files, &parts).await?;
+        }
         let mut renames = JoinSet::new();
         for part in &parts {
             if renames.len() >= RENAMES {
@@ -119,10 +114,26 @@ impl Output {
         while !renames.is_empty() {
             join_one(&mut renames).await?;
         }
+        if stage == CommitStage::Checkpoint {
+            // The job goes on: what is hidden is being written.
+            return Ok(());
+        }
         let left = |visibility, _: &str| visibility == Visibility::Hidden;
         self.remove(files, left)
             .await
             .map_err(|error| failed(&self.directory, &error))
+    }
+
+    /// The directory was empty at submission, and the job has run again from its beginning: what an
+    /// earlier attempt of the application had committed when it died in the middle must go.
+    async fn remove_stale(&self, files: &FileSystems, parts: &[PartFile]) -> Result<(), TaskError> {
+        let own: BTreeSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let stale = |visibility, name: &str| match visibility {
+            Visibility::Visible => !own.contains(name),
+            Visibility::Hidden => false,
+        };
+        let removed = self.remove(files, stale).await;
+        removed.map_err(|error| failed(&self.directory, &error))
     }
 
     /// Removes the hidden files, and the directory if nothing else is in it.

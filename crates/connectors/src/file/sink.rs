@@ -16,7 +16,8 @@ use super::rolling::{DefaultRollingPolicy, RollingPolicy};
 use super::writer::{FileSinkWriter, Settings};
 
 /// Writes files below a directory, on any file system. The directory must not exist, or be empty.
-/// Files are hidden until the job is FINISHED; a job that fails leaves none.
+/// Files are hidden until the checkpoint behind their last record is complete, without checkpoints until
+/// the job is FINISHED: each record is seen exactly once. With each checkpoint a file is finished.
 ///
 /// ```
 /// # use flott_connectors::file::{DateTimeBucketAssigner, DefaultRollingPolicy, FileSink, TextEncoding};
@@ -190,7 +191,7 @@ where
     ) -> Result<Option<Box<dyn Committer<PartFile>>>, TaskError> {
         let (output, context) = (self.output(context), context.clone());
         Ok(Some(Box::new(move |parts: Vec<PartFile>| {
-            context.block_on(output.commit(context.files(), parts))
+            context.block_on(output.commit(context.files(), context.stage(), parts))
         })))
     }
 

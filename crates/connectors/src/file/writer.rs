@@ -279,7 +279,7 @@ where
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<PartFile>>, TaskError> {
+    fn prepare_commit(&mut self, _: bool) -> Result<Poll<Vec<PartFile>>, TaskError> {
         if self.begun == 0 {
             return Ok(Poll::Ready(Vec::new()));
         }

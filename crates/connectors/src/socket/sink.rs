@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use flott_operators::TaskError;
 use flott_operators::sink::api::{Sink, SinkWriter};
-use flott_operators::sink::{Inbox, Outbox, SinkContext, SinkRecordContext};
+use flott_operators::sink::{Confirm, Confirmation, Inbox, Outbox, SinkContext, SinkRecordContext};
 use flott_record::Record;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -82,12 +82,14 @@ where
             serialize: self.serialize.clone(),
             bytes: Vec::new(),
             outbox: context.outbox(BLOCKS_AHEAD, |inbox| send(address, inbox)),
+            sent: None,
+            context: context.clone(),
         })
     }
 }
 
 /// Until the writer has finished. A block whose sending failed is sent again, whole.
-async fn send(address: Address, mut inbox: Inbox<Bytes>) -> Result<(), TaskError> {
+async fn send(address: Address, mut inbox: Inbox<Item>) -> Result<(), TaskError> {
     let mut left = address.retries;
     let mut stream = None;
     // At once: a server that is not there is noticed before there are records.
@@ -96,7 +98,7 @@ async fn send(address: Address, mut inbox: Inbox<Bytes>) -> Result<(), TaskError
         match send_block(&address, &mut stream, bytes).await {
             Ok(()) => {
                 left = address.retries;
-                block = inbox.recv().await;
+                block = next_block(&mut inbox).await;
             }
             Err(error) => {
                 stream = None;
@@ -114,6 +116,16 @@ async fn send(address: Address, mut inbox: Inbox<Bytes>) -> Result<(), TaskError
             ended.map_err(|error| failed(&address, &error))
         }
         None => Ok(()),
+    }
+}
+
+/// The next block; what is to be reported before it is.
+async fn next_block(inbox: &mut Inbox<Item>) -> Option<Bytes> {
+    loop {
+        match inbox.recv().await? {
+            Item::Block(block) => return Some(block),
+            Item::Report(confirm) => confirm.confirm(()),
+        }
     }
 }
 
@@ -143,14 +155,24 @@ fn failed(address: &Address, error: &std::io::Error) -> TaskError {
 pub struct SocketWriter<F> {
     serialize: F,
     bytes: Vec<u8>,
-    outbox: Outbox<Bytes>,
+    context: SinkContext,
+    outbox: Outbox<Item>,
+    /// At a checkpoint: comes when everything before it was sent.
+    sent: Option<Confirmation<()>>,
+}
+
+/// What the connection is given.
+enum Item {
+    Block(Bytes),
+    /// Tells that all blocks before it were handed to the system.
+    Report(Confirm<()>),
 }
 
 impl<F> SocketWriter<F> {
     fn hand_over(&mut self) {
         if !self.bytes.is_empty() {
             let bytes = std::mem::take(&mut self.bytes);
-            self.outbox.push(bytes.into());
+            self.outbox.push(Item::Block(bytes.into()));
         }
     }
 }
@@ -179,9 +201,26 @@ where
         self.outbox.settle().map(drop)
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
+    fn prepare_commit(&mut self, end_of_input: bool) -> Result<Poll<Vec<()>>, TaskError> {
         self.hand_over();
-        Ok(self.outbox.finish()?.map(|()| Vec::new()))
+        if end_of_input {
+            return Ok(self.outbox.finish()?.map(|()| Vec::new()));
+        }
+        let mut sent = match self.sent.take() {
+            Some(sent) => sent,
+            None => {
+                let (confirm, sent) = self.context.confirmation();
+                self.outbox.push(Item::Report(confirm));
+                sent
+            }
+        };
+        self.outbox.settle()?;
+        if let Poll::Ready(Some(())) = sent.poll() {
+            return Ok(Poll::Ready(Vec::new()));
+        }
+        // If nobody will confirm, the outbox knows why, or is told soon.
+        self.sent = Some(sent);
+        Ok(Poll::Pending)
     }
 }
 
@@ -206,7 +245,7 @@ mod tests {
         let context = SubtaskContext::for_tests("Sink: socket");
         let place = SinkContext::new(&context, Vec::new());
         let writer = Sink::<u64>::create_writer(&sink, &place).unwrap();
-        let mut sink = SinkOperator::new(Driven(writer), 0, &context);
+        let mut sink = SinkOperator::new(Driven(writer), &context);
         let deadline = Instant::now() + Duration::from_secs(30);
         for n in 1..=last + 1 {
             if n > last {

@@ -167,10 +167,12 @@ impl JobCore {
         commits.step = Step::Asked(worker.clone(), commits.open.len());
         commits.last = Some(worker.container.clone());
         let (round, outputs) = (commits.round, commits.open.clone());
+        let last = matches!(self.phase, Phase::Committing);
         self.act(JobAction::Commit {
             worker,
             round,
             outputs,
+            last,
         });
         true
     }

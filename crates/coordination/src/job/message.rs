@@ -268,6 +268,8 @@ pub enum JobAction {
         round: u64,
         /// What.
         outputs: Vec<StoredCommittable>,
+        /// All tasks have finished: nothing else will be committed.
+        last: bool,
     },
     /// Have all agents delete the job's partitions; said once, at the end of a job that wrote any.
     ReleasePartitions,

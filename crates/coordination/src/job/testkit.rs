@@ -413,6 +413,7 @@ fn describe(action: &JobAction) -> String {
             worker,
             round,
             outputs,
+            ..
         } => {
             let bytes: Vec<u8> = outputs
                 .iter()

@@ -112,6 +112,9 @@ impl Script {
                     worker_command::Kind::Registered(_)
                     | worker_command::Kind::Inspect(_)
                     | worker_command::Kind::CollectedTaken(_)
+                    | worker_command::Kind::BeginCheckpoint(_)
+                    | worker_command::Kind::EndCheckpoint(_)
+                    | worker_command::Kind::SnapshotEnumerators(_)
                     | worker_command::Kind::Coordinate(_),
                 ) => (),
                 Some(worker_command::Kind::Deploy(deploy)) => {

@@ -5,9 +5,9 @@
 //! ```
 //! Little endian. `body` counts what follows the header: the payload, and its CRC-32C if flagged.
 
-use flott_model::{EdgeId, Epoch, ExecutionAttemptId, VertexId};
+use flott_model::{CheckpointId, EdgeId, Epoch, ExecutionAttemptId, SnapshotKind, VertexId};
 
-use crate::{ChannelId, Control, LatencyMarker};
+use crate::{Barrier, ChannelId, Control, LatencyMarker};
 
 pub(super) const HEADER_BYTES: usize = 20;
 pub(super) const CHECKSUM_BYTES: usize = 4;
@@ -222,7 +222,12 @@ pub(super) fn append_error(out: &mut Vec<u8>, channel: u32, message: &str, check
 pub(super) fn encode_event(control: Control) -> [u8; EVENT_BYTES] {
     let (tag, value, vertex, subtask) = match control {
         Control::Watermark(time) => (0, time.to_le_bytes(), 0, 0),
-        Control::Barrier(checkpoint) => (1, checkpoint.to_le_bytes(), 0, 0),
+        Control::Barrier(barrier) => (
+            1,
+            barrier.checkpoint.0.to_le_bytes(),
+            barrier.kind.number(),
+            barrier.triggered_ms,
+        ),
         Control::End => (2, [0; 8], 0, 0),
         Control::Idle => (3, [0; 8], 0, 0),
         Control::Active => (4, [0; 8], 0, 0),
@@ -248,7 +253,11 @@ pub(super) fn decode_event(bytes: &[u8]) -> Result<Control, FrameError> {
     let word = |at: usize| u32::from_le_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]]);
     match tag {
         0 => Ok(Control::Watermark(i64::from_le_bytes(value))),
-        1 => Ok(Control::Barrier(u64::from_le_bytes(value))),
+        1 => Ok(Control::Barrier(Barrier {
+            checkpoint: CheckpointId(u64::from_le_bytes(value)),
+            kind: SnapshotKind::from_number(word(8)).ok_or(FrameError::Event)?,
+            triggered_ms: word(12),
+        })),
         2 => Ok(Control::End),
         3 => Ok(Control::Idle),
         4 => Ok(Control::Active),
@@ -362,7 +371,12 @@ mod tests {
         for control in [
             Control::Watermark(i64::MIN),
             Control::Watermark(77),
-            Control::Barrier(u64::MAX),
+            Control::Barrier(Barrier::for_tests(u64::MAX)),
+            Control::Barrier(Barrier::new(
+                CheckpointId(7),
+                SnapshotKind::DrainWithSavepoint,
+                -1,
+            )),
             Control::Idle,
             Control::Active,
             Control::Marker(LatencyMarker {

@@ -250,6 +250,7 @@ impl Inflow {
 mod tests {
     use super::super::frame::Kind;
     use super::*;
+    use crate::Barrier;
 
     struct Channel {
         flow: Inflow,
@@ -361,8 +362,11 @@ mod tests {
             Some(RemoteMessage::Control(Control::Watermark(99_999)))
         ));
         assert!(channel.take().is_none());
-        let flood =
-            (0..=MAX_QUEUED_EVENTS as u64).find_map(|id| channel.event(Control::Barrier(id)).err());
+        let flood = (0..=MAX_QUEUED_EVENTS as u64).find_map(|id| {
+            channel
+                .event(Control::Barrier(Barrier::for_tests(id)))
+                .err()
+        });
         assert_eq!(flood, Some(FlowError::TooManyEvents { channel: 1 }));
     }
 

@@ -269,6 +269,7 @@ impl Outflow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Barrier;
 
     fn data(bytes: usize) -> DataFrame {
         DataFrame {
@@ -308,9 +309,9 @@ mod tests {
         let mut flow = Outflow::new(1, 1000);
         flow.add_credit(1000);
         flow.push(data(900), 9999);
-        flow.push_control(Control::Barrier(1));
+        flow.push_control(Control::Barrier(Barrier::for_tests(1)));
         flow.push(data(900), 9999);
-        flow.push_control(Control::Barrier(2));
+        flow.push_control(Control::Barrier(Barrier::for_tests(2)));
         assert_eq!(kinds(&mut flow), "odw");
         assert!(!flow.settle().unwrap());
         assert!(!flow.add_credit(100), "not enough yet");
@@ -344,7 +345,7 @@ mod tests {
         for time in 0..1000 {
             flow.push_control(Control::Watermark(time));
         }
-        flow.push_control(Control::Barrier(1));
+        flow.push_control(Control::Barrier(Barrier::for_tests(1)));
         flow.push_control(Control::Watermark(1000));
         flow.add_credit(1000);
         assert_eq!(kinds(&mut flow), "owww");

@@ -11,8 +11,12 @@ use flott_record::Record;
 use super::call::{Ended, Outcome, Running, start};
 use super::{AsyncFunction, AsyncOptions};
 use crate::blame::Site;
+use crate::checkpoint::cannot;
 use crate::process::{RuntimeContext, user_error};
-use crate::{BatchSink, Collect, Output, SubtaskContext, TaskError};
+use crate::{BatchSink, Collect, OperatorCheckpoints, Output, SubtaskContext, TaskError};
+
+/// The state: records whose results were not out.
+const UNDER_WAY: &str = "under-way";
 
 /// In which order results are emitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +53,7 @@ enum Waiting<In> {
 
 struct Async<In, F: AsyncFunction<In>> {
     function: Arc<F>,
+    checkpoints: OperatorCheckpoints,
     opened: bool,
     order: AsyncOrder,
     options: AsyncOptions<F::Out>,
@@ -84,6 +89,7 @@ where
 {
     Box::new(Async {
         function: Arc::new(function),
+        checkpoints: context.checkpoints(),
         opened: false,
         order,
         options,
@@ -105,6 +111,14 @@ impl<In: Record, F: AsyncFunction<In>> Async<In, F> {
     fn open(&mut self) -> Result<(), TaskError> {
         if std::mem::replace(&mut self.opened, true) {
             return Ok(());
+        }
+        if let Some(restored) = self.checkpoints.restored() {
+            let rows: Vec<(In, i64)> = restored
+                .list(UNDER_WAY)
+                .map_err(|error| cannot("restored", &error))?;
+            let rows = rows.into_iter();
+            self.waiting
+                .extend(rows.map(|(row, timestamp)| Waiting::Row(row, timestamp)));
         }
         let scope = self.site.scope();
         let mut function = (*self.function).clone();
@@ -266,6 +280,21 @@ impl<In: Record, F: AsyncFunction<In>> Async<In, F> {
         self.output.control(control)
     }
 
+    /// What is under way at a barrier is called again after a restore: its results are behind the
+    /// barrier, which waits for nothing.
+    fn pass_barrier(&mut self, barrier: Control) -> Result<(), TaskError> {
+        let under_way = self.entries.iter().filter_map(|entry| {
+            let input = entry.input.as_ref()?;
+            Some((input.clone(), entry.timestamp))
+        });
+        let rows: Vec<(In, i64)> = under_way.collect();
+        if !rows.is_empty() {
+            self.checkpoints
+                .snapshot(|snapshot| snapshot.list(UNDER_WAY, &rows))?;
+        }
+        self.output.control(barrier)
+    }
+
     fn is_drained(&self) -> bool {
         self.entries.is_empty() && self.controls.is_empty()
     }
@@ -289,6 +318,10 @@ impl<In: Record, F: AsyncFunction<In>> BatchSink<In> for Async<In, F> {
 
     fn control(&mut self, control: Control) -> Result<(), TaskError> {
         self.open()?;
+        // There was room before: nothing waits to be started.
+        if let Control::Barrier(_) = control {
+            return self.pass_barrier(control);
+        }
         self.ending |= control == Control::End;
         self.waiting.push_back(Waiting::Control(control));
         self.take_waiting();

@@ -10,7 +10,11 @@ use flott_state::{IntoRows, KeyedTable};
 
 use super::{Fold, KeySelector, take_hashes};
 use crate::blame::Site;
-use crate::{BatchSink, Collect, Output, SubtaskContext, TaskError};
+use crate::checkpoint::cannot;
+use crate::{BatchSink, Collect, OperatorCheckpoints, Output, SubtaskContext, TaskError};
+
+/// The state: the value of each key.
+const VALUES: &str = "values";
 
 /// The operator for the mode the job runs in.
 pub fn keyed_fold<T, S, F>(
@@ -18,17 +22,17 @@ pub fn keyed_fold<T, S, F>(
     selector: S,
     fold: F,
     output: Output<F::Out>,
-) -> Box<dyn BatchSink<T>>
+) -> Result<Box<dyn BatchSink<T>>, TaskError>
 where
     T: Data,
     S: KeySelector<T>,
     F: Fold<T>,
 {
-    if context.batch_mode {
+    Ok(if context.batch_mode {
         Box::new(FinalFold::new(context, selector, fold, output))
     } else {
-        Box::new(RunningFold::new(context, selector, fold, output))
-    }
+        Box::new(RunningFold::new(context, selector, fold, output)?)
+    })
 }
 
 /// Emits the value of a key after each of its rows.
@@ -36,6 +40,7 @@ pub struct RunningFold<T, S: KeySelector<T>, F: Fold<T>> {
     selector: S,
     fold: F,
     table: KeyedTable<S::Key, F::Value>,
+    checkpoints: OperatorCheckpoints,
     output: Output<F::Out>,
     site: Site,
     input: PhantomData<fn(T)>,
@@ -43,15 +48,29 @@ pub struct RunningFold<T, S: KeySelector<T>, F: Fold<T>> {
 
 impl<T: Data, S: KeySelector<T>, F: Fold<T>> RunningFold<T, S, F> {
     /// Folds the rows of each key, and emits to `output`.
-    pub fn new(context: &SubtaskContext, selector: S, fold: F, output: Output<F::Out>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When the state it begins from cannot be read.
+    pub fn new(
+        context: &SubtaskContext,
+        selector: S,
+        fold: F,
+        output: Output<F::Out>,
+    ) -> Result<Self, TaskError> {
+        let checkpoints = context.checkpoints();
+        let table = match checkpoints.restored() {
+            Some(restored) => restored.table(VALUES),
+            None => Ok(KeyedTable::new()),
+        };
+        Ok(Self {
             selector,
             fold,
-            table: KeyedTable::new(),
+            table: table.map_err(|error| cannot("restored", &error))?,
+            checkpoints,
             output,
             site: context.site(),
             input: PhantomData,
-        }
+        })
     }
 }
 
@@ -91,6 +110,11 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
     }
 
     fn control(&mut self, control: Control) -> Result<(), TaskError> {
+        if let Control::Barrier(_) = control {
+            let table = &mut self.table;
+            self.checkpoints
+                .snapshot(|snapshot| snapshot.table(VALUES, table))?;
+        }
         self.output.control(control)
     }
 

@@ -14,7 +14,10 @@ use super::host::{Either, Host};
 use super::runtime::{KeyedRuntimeContext, RuntimeContext};
 use super::sides::Sides;
 use crate::blame::{Scope, Site};
-use crate::{BatchSink, Collect, Collector, Output, SubtaskContext, TaskError, TwoInputSink};
+use crate::{
+    BatchSink, Collect, Collector, OperatorCheckpoints, Output, SubtaskContext, TaskError,
+    TwoInputSink,
+};
 
 /// A round of timers gives way to other tasks after so long; looked at after so many timers.
 const SLICE: Duration = Duration::from_millis(1);
@@ -108,6 +111,7 @@ pub(crate) struct Driver<L: Logic> {
     opening: Option<SubtaskContext>,
     batch_mode: bool,
     waker: Waker,
+    checkpoints: OperatorCheckpoints,
 }
 
 impl<L: Logic> Driver<L> {
@@ -128,6 +132,7 @@ impl<L: Logic> Driver<L> {
             opening: Some(context.clone()),
             batch_mode: context.batch_mode,
             waker: context.waker.clone(),
+            checkpoints: context.checkpoints(),
         }
     }
 
@@ -146,6 +151,7 @@ impl<L: Logic> Driver<L> {
 
     #[cold]
     fn open_in(&mut self, context: &SubtaskContext) -> Result<(), TaskError> {
+        self.host.restore(&self.checkpoints)?;
         let scope = self.sites[0].scope();
         self.host.keyed.set_processing_time(self.host.clock.now());
         let runtime = RuntimeContext::new(context, &mut self.host.operator);
@@ -322,11 +328,15 @@ impl<L: Logic> Driver<L> {
                 Ok(())
             }
             Control::End => self.end(),
-            Control::KeysEnd
-            | Control::Idle
-            | Control::Active
-            | Control::Marker(_)
-            | Control::Barrier(_) => self.pass_control(control),
+            Control::Barrier(_) => {
+                let host = &mut self.host;
+                self.checkpoints
+                    .snapshot(|snapshot| host.snapshot(snapshot))?;
+                self.pass_control(control)
+            }
+            Control::KeysEnd | Control::Idle | Control::Active | Control::Marker(_) => {
+                self.pass_control(control)
+            }
         }
     }
 

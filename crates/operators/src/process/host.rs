@@ -1,9 +1,13 @@
 //! What the functions of one subtask share between calls: state, timers, the time.
 
 use flott_record::Key;
-use flott_state::{KeyedBackend, OperatorBackend};
+use flott_state::{KeyedBackend, OperatorBackend, OperatorSnapshot, StateError};
 
-use crate::TaskClock;
+use crate::checkpoint::cannot;
+use crate::{OperatorCheckpoints, TaskClock, TaskError};
+
+/// The state that holds the watermark.
+const WATERMARK: &str = "watermark";
 
 /// State, timers and time of one operator's subtask. Operators without key have `K = ()` and no
 /// keyed state.
@@ -26,6 +30,36 @@ impl<K: Key> Host<K> {
             watermark: i64::MIN,
             ending: false,
         }
+    }
+
+    /// Begins from the state of a checkpoint, if there is some.
+    pub(crate) fn restore(&mut self, checkpoints: &OperatorCheckpoints) -> Result<(), TaskError> {
+        let Some(restored) = checkpoints.restored() else {
+            return Ok(());
+        };
+        let from = || -> Result<_, StateError> {
+            let keyed = KeyedBackend::restored(restored)?;
+            let watermarks = restored.value(WATERMARK)?.into_iter();
+            let watermark = watermarks.map(|(_, watermark)| watermark).min();
+            Ok((keyed, OperatorBackend::restored(restored), watermark))
+        };
+        let (keyed, operator, watermark) = from().map_err(|error| cannot("restored", &error))?;
+        self.keyed = keyed;
+        self.operator = operator;
+        self.watermark = watermark.unwrap_or(i64::MIN);
+        self.ask_for_time();
+        Ok(())
+    }
+
+    /// Hands over all of it.
+    pub(crate) fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        snapshot.keyed(&mut self.keyed)?;
+        snapshot.operator(&mut self.operator)?;
+        // What is late stays late after a restore.
+        if self.watermark != i64::MIN {
+            snapshot.value(WATERMARK, &self.watermark)?;
+        }
+        Ok(())
     }
 
     /// Asks to be called when the next processing-time timer is due.

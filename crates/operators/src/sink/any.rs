@@ -8,16 +8,17 @@ use std::sync::Arc;
 use flott_filesystem::FileSystems;
 use flott_record::{Record, codec};
 
-use super::CommitterContext;
 use super::api::Sink;
+use super::{CommitStage, CommitterContext};
 use crate::TaskError;
 use crate::source::SubmissionContext;
 
-/// Makes the outputs of a finished job visible. Runs once per job, possibly again after a failure in
-/// the middle: committing what is committed already succeeds.
+/// Makes outputs visible, with each checkpoint and at the end of the job; possibly again after a
+/// failure in the middle: committing what is committed already succeeds.
 pub type AnyCommitter = Arc<
     dyn Fn(
             Arc<FileSystems>,
+            CommitStage,
             Vec<Vec<u8>>,
         ) -> Pin<Box<dyn Future<Output = Result<(), TaskError>> + Send>>
         + Send
@@ -29,8 +30,8 @@ pub fn any_committer<In: Record, S: Sink<In>>(
     sink: Arc<S>,
     context: impl Fn(Arc<FileSystems>) -> CommitterContext + Send + Sync + 'static,
 ) -> AnyCommitter {
-    Arc::new(move |files, committables| {
-        let (sink, context) = (Arc::clone(&sink), context(files));
+    Arc::new(move |files, stage, committables| {
+        let (sink, context) = (Arc::clone(&sink), context(files).at(stage));
         Box::pin(off_thread("committer", move || {
             commit::<In, S>(&sink, &context, &committables)
         }))

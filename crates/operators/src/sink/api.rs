@@ -5,16 +5,17 @@ use std::task::Poll;
 use flott_network::Batch;
 use flott_record::Record;
 
-use super::{CommitterContext, SinkContext, SinkRecordContext, SinkRecords};
+use super::{CommitterContext, SinkContext, SinkRecordContext, SinkRecords, SinkState};
 use crate::TaskError;
 use crate::source::SubmissionContext;
 
 /// Where a stream ends. One value describes the sink in every process; writers and committer are
 /// made of it where they run.
 ///
-/// A sink that only writes needs no committer: its records are seen at once, and again after a
-/// restart. One that has a committer shows exactly the records of a job that FINISHED: what a failed
-/// attempt wrote is never committed.
+/// A sink that only writes needs no committer: its records are seen at once, and some of them again
+/// after a restart. One that has a committer shows each record exactly once: when the checkpoint
+/// behind the record is complete, and at the latest when the job has FINISHED. What an attempt wrote
+/// that failed before is never committed.
 pub trait Sink<In: Record>: Send + Sync + 'static {
     /// Writes the records of one subtask.
     type Writer: SinkWriter<In>;
@@ -93,10 +94,22 @@ pub trait SinkWriter<In: Record>: Send + 'static {
         Ok(())
     }
 
-    /// Makes everything durable that was written so far, and gives what commits it. Called again,
-    /// and nothing else meanwhile, until it is ready; the task must be woken for that. Runs once,
-    /// when no record follows: nothing that is written afterwards may depend on that.
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<Self::Committable>>, TaskError>;
+    /// Makes everything durable that was written since the last time, and gives what commits it: at
+    /// each checkpoint, and with `end_of_input` when no record follows. Called again, and nothing else
+    /// meanwhile, until it is ready; the task must be woken for that.
+    ///
+    /// What is given is committed once the checkpoint is complete; what comes after it must not
+    /// depend on that. If the checkpoint fails, it is committed with the next one.
+    fn prepare_commit(
+        &mut self,
+        end_of_input: bool,
+    ) -> Result<Poll<Vec<Self::Committable>>, TaskError>;
+
+    /// At a checkpoint, behind [`SinkWriter::prepare_commit`]: hands over what the writer still holds
+    /// of records before it. After a restore [`SinkContext::restored`] gives it back.
+    fn snapshot_state(&mut self, _state: &mut SinkState<'_>) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
 
 /// Makes visible what writers wrote.

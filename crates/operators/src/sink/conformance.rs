@@ -14,7 +14,9 @@ use flott_network::{Batch, Control, Wake};
 use flott_record::Record;
 
 use super::api::Sink;
-use super::{AnyCommitter, CommitterContext, Driven, SinkContext, SinkOperator, any_committer};
+use super::{
+    AnyCommitter, CommitStage, CommitterContext, Driven, SinkContext, SinkOperator, any_committer,
+};
 use crate::source::SubmissionContext;
 use crate::{BatchSink, SubtaskContext, TaskError};
 
@@ -118,7 +120,11 @@ where
         }
         let committer = self.committer();
         for _ in 0..2 {
-            let committed = committer(Arc::clone(&self.files), committables.clone());
+            let committed = committer(
+                Arc::clone(&self.files),
+                CommitStage::EndWithoutCheckpoints,
+                committables.clone(),
+            );
             must(self.io.block_on(committed));
             self.expect(self.records, "after the commit");
         }
@@ -181,7 +187,7 @@ where
         let writer = self
             .sink
             .create_writer(&SinkContext::new(&context, self.prepared.clone()));
-        let operator = SinkOperator::new(Driven(must(writer)), 0, &context);
+        let operator = SinkOperator::new(Driven(must(writer)), &context);
         (context, operator)
     }
 
@@ -192,7 +198,13 @@ where
             must(subtask.control(Control::Watermark(i64::MAX)));
             must(subtask.control(Control::End));
             wait(|| must(subtask.settle()));
-            committables.extend(context.committables.take().into_iter().map(|(_, one)| one));
+            committables.extend(
+                context
+                    .checkpoint
+                    .take_committables()
+                    .into_iter()
+                    .map(|(_, one)| one),
+            );
         }
         committables
     }

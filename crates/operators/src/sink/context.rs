@@ -6,10 +6,13 @@ use std::sync::Arc;
 use flott_filesystem::FileSystems;
 use flott_metrics::MetricGroup;
 use flott_network::{NO_TIMESTAMP, Waker};
+use flott_record::Record;
+use flott_state::OperatorSnapshot;
 use tokio::sync::oneshot;
 
 use super::outbox::{Confirm, Confirmation, Inbox, Outbox};
 use crate::blame::Scope;
+use crate::checkpoint::cannot;
 use crate::{SubtaskContext, TaskClock, TaskError};
 
 /// What is known of a record besides itself.
@@ -88,6 +91,24 @@ impl<'a> SinkRecords<'a> {
     }
 }
 
+/// What a writer hands over at a checkpoint.
+pub struct SinkState<'a>(&'a mut OperatorSnapshot);
+
+impl<'a> SinkState<'a> {
+    pub(super) fn new(snapshot: &'a mut OperatorSnapshot) -> Self {
+        Self(snapshot)
+    }
+
+    /// Hands over items; after a restore with another parallelism each finds one of the new writers.
+    ///
+    /// # Errors
+    /// When the name was used before.
+    pub fn list<T: Record>(&mut self, name: &str, items: &[T]) -> Result<(), TaskError> {
+        let stored = self.0.list(name, items);
+        stored.map_err(|error| cannot("stored", &error))
+    }
+}
+
 /// Given to [`super::api::Sink::create_writer`].
 #[derive(Clone)]
 pub struct SinkContext {
@@ -149,6 +170,21 @@ impl SinkContext {
         &self.subtask.metrics
     }
 
+    /// What the writers before a restore had handed over with that name
+    /// ([`super::api::SinkWriter::snapshot_state`]): this subtask's share of it. Empty if the job
+    /// begins anew.
+    ///
+    /// # Errors
+    /// When it cannot be read, or its type has changed too much.
+    pub fn restored<T: Record>(&self, name: &str) -> Result<Vec<T>, TaskError> {
+        match self.subtask.checkpoints().restored() {
+            Some(restored) => restored
+                .list(name)
+                .map_err(|error| cannot("restored", &error)),
+            None => Ok(Vec::new()),
+        }
+    }
+
     /// Wakes the task: to be called when [`super::api::SinkWriter::settle`] or
     /// [`super::api::SinkWriter::prepare_commit`] have something new to say.
     pub fn waker(&self) -> Waker {
@@ -178,9 +214,22 @@ impl SinkContext {
     }
 }
 
+/// When something is committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitStage {
+    /// A checkpoint is complete; the job goes on.
+    Checkpoint,
+    /// The job has finished; what it committed with checkpoints before stays.
+    End,
+    /// The job has finished, and has taken no checkpoint: what the sink shows was committed by an
+    /// earlier attempt to do the same.
+    EndWithoutCheckpoints,
+}
+
 /// Given to [`super::api::Sink::create_committer`] and [`super::api::Sink::abandon`].
 #[derive(Clone)]
 pub struct CommitterContext {
+    stage: CommitStage,
     files: Arc<FileSystems>,
     io: tokio::runtime::Handle,
     operator: u32,
@@ -196,11 +245,23 @@ impl CommitterContext {
         prepared: impl Into<Arc<[u8]>>,
     ) -> Self {
         Self {
+            stage: CommitStage::EndWithoutCheckpoints,
             files,
             io,
             operator,
             prepared: prepared.into(),
         }
+    }
+
+    /// To commit at that stage.
+    #[must_use]
+    pub fn at(self, stage: CommitStage) -> Self {
+        Self { stage, ..self }
+    }
+
+    /// What is committed: a checkpoint, or the end of the job.
+    pub fn stage(&self) -> CommitStage {
+        self.stage
     }
 
     /// File systems by URI.

@@ -5,8 +5,8 @@ use std::task::Poll;
 use flott_network::{Batch, NO_TIMESTAMP};
 use flott_record::{Record, codec};
 
-use super::SinkRecords;
 use super::api::SinkWriter;
+use super::{SinkRecords, SinkState};
 use crate::TaskError;
 
 /// The sink of one subtask. Never blocks: what waits for I/O runs beside it and wakes the task.
@@ -40,9 +40,14 @@ pub trait DrivenWriter<In>: Send {
     /// Sends what is buffered on its way, so that readers see it soon.
     fn flush(&mut self) -> Result<(), TaskError>;
 
-    /// No row follows: makes everything durable and gives what is to be committed when the job is
-    /// done. Called until it is ready.
-    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError>;
+    /// Makes everything durable and gives what is to be committed: at each checkpoint, and when no
+    /// row follows (`end_of_input`). Called until it is ready, and nothing else meanwhile.
+    fn prepare_commit(&mut self, end_of_input: bool) -> Result<Poll<Vec<Vec<u8>>>, TaskError>;
+
+    /// Hands over what the writer still holds, at each checkpoint.
+    fn snapshot_state(&mut self, _state: &mut SinkState<'_>) -> Result<(), TaskError> {
+        Ok(())
+    }
 }
 
 /// A [`SinkWriter`], driven.
@@ -79,8 +84,8 @@ impl<In: Record, W: SinkWriter<In>> DrivenWriter<In> for Driven<W> {
         self.0.flush()
     }
 
-    fn finish(&mut self) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
-        let Poll::Ready(committables) = self.0.prepare_commit()? else {
+    fn prepare_commit(&mut self, end_of_input: bool) -> Result<Poll<Vec<Vec<u8>>>, TaskError> {
+        let Poll::Ready(committables) = self.0.prepare_commit(end_of_input)? else {
             return Ok(Poll::Pending);
         };
         let encoded = committables.iter().map(|committable| {
@@ -92,5 +97,9 @@ impl<In: Record, W: SinkWriter<In>> DrivenWriter<In> for Driven<W> {
                 })
         });
         encoded.collect::<Result<_, _>>().map(Poll::Ready)
+    }
+
+    fn snapshot_state(&mut self, state: &mut SinkState<'_>) -> Result<(), TaskError> {
+        self.0.snapshot_state(state)
     }
 }

@@ -6,12 +6,15 @@ use std::task::Poll;
 use flott_network::{Batch, Control, NO_TIMESTAMP};
 use flott_record::Record;
 
-use super::{DrivenWriter, SinkRecords};
+use super::{DrivenWriter, SinkRecords, SinkState};
 use crate::blame::Site;
-use crate::{BatchSink, Committables, SubtaskContext, TaskClock, TaskError};
+use crate::{BatchSink, OperatorCheckpoints, SubtaskContext, TaskClock, TaskError};
 
+#[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Open,
+    /// A barrier has come: what is before it is made durable.
+    AtBarrier,
     Finishing,
     Done,
 }
@@ -19,8 +22,7 @@ enum Phase {
 /// Drives a [`DrivenWriter`].
 pub struct SinkOperator<In, W> {
     writer: W,
-    operator: u32,
-    committables: Committables,
+    checkpoints: OperatorCheckpoints,
     clock: TaskClock,
     watermark: i64,
     phase: Phase,
@@ -29,18 +31,42 @@ pub struct SinkOperator<In, W> {
 }
 
 impl<In, W> SinkOperator<In, W> {
-    /// The writer as the operator at that position of the program's graph.
-    pub fn new(writer: W, operator: u32, context: &SubtaskContext) -> Self {
+    /// The writer as the operator of that context.
+    pub fn new(writer: W, context: &SubtaskContext) -> Self {
         Self {
             writer,
-            operator,
-            committables: context.committables.clone(),
+            checkpoints: context.checkpoints(),
             clock: context.clock.clone(),
             watermark: NO_TIMESTAMP,
             phase: Phase::Open,
             site: context.site(),
             input: PhantomData,
         }
+    }
+}
+
+impl<In: Record, W: DrivenWriter<In>> SinkOperator<In, W> {
+    /// Goes on with making things durable. Whether it is done.
+    fn prepare(&mut self) -> Result<bool, TaskError> {
+        let end_of_input = self.phase == Phase::Finishing;
+        let prepared = self.writer.prepare_commit(end_of_input);
+        let prepared = prepared.map_err(|error| self.site.scope().locate(error))?;
+        let Poll::Ready(committables) = prepared else {
+            return Ok(false);
+        };
+        self.checkpoints.commit(committables);
+        if !end_of_input {
+            let mut snapshot = self.checkpoints.begin();
+            self.writer
+                .snapshot_state(&mut SinkState::new(&mut snapshot))?;
+            self.checkpoints.put(snapshot);
+        }
+        self.phase = if end_of_input {
+            Phase::Done
+        } else {
+            Phase::Open
+        };
+        Ok(true)
     }
 }
 
@@ -60,16 +86,13 @@ impl<In: Record, W: DrivenWriter<In>> BatchSink<In> for SinkOperator<In, W> {
     fn control(&mut self, control: Control) -> Result<(), TaskError> {
         match control {
             Control::End => self.phase = Phase::Finishing,
+            Control::Barrier(_) => self.phase = Phase::AtBarrier,
             Control::Watermark(watermark) => {
                 self.watermark = watermark;
                 let told = self.writer.watermark(watermark);
                 return told.map_err(|error| self.site.scope().locate(error));
             }
-            Control::Idle
-            | Control::Active
-            | Control::Marker(_)
-            | Control::KeysEnd
-            | Control::Barrier(_) => (),
+            Control::Idle | Control::Active | Control::Marker(_) | Control::KeysEnd => (),
         }
         Ok(())
     }
@@ -80,14 +103,15 @@ impl<In: Record, W: DrivenWriter<In>> BatchSink<In> for SinkOperator<In, W> {
                 let told = self.writer.time(now);
                 told.map_err(|error| self.site.scope().locate(error))
             }
-            Phase::Finishing | Phase::Done => Ok(()),
+            // Time comes only while there is room.
+            Phase::AtBarrier | Phase::Finishing | Phase::Done => Ok(()),
         }
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
         match self.phase {
             Phase::Open => self.writer.flush(),
-            Phase::Finishing | Phase::Done => Ok(()),
+            Phase::AtBarrier | Phase::Finishing | Phase::Done => Ok(()),
         }
     }
 
@@ -95,18 +119,8 @@ impl<In: Record, W: DrivenWriter<In>> BatchSink<In> for SinkOperator<In, W> {
         match self.phase {
             Phase::Open => self.writer.settle(),
             Phase::Done => Ok(true),
-            Phase::Finishing => {
-                let finished = self.writer.finish();
-                let finished = finished.map_err(|error| self.site.scope().locate(error))?;
-                let Poll::Ready(committables) = finished else {
-                    return Ok(false);
-                };
-                for committable in committables {
-                    self.committables.add(self.operator, committable);
-                }
-                self.phase = Phase::Done;
-                Ok(true)
-            }
+            Phase::AtBarrier => Ok(self.prepare()? && self.writer.settle()?),
+            Phase::Finishing => self.prepare(),
         }
     }
 }

@@ -10,7 +10,7 @@ use flott_network::{Batch, Control};
 
 use super::api::{Committer, Sink, SinkWriter};
 use super::{
-    CommitterContext, Confirm, Confirmation, Driven, Inbox, SinkContext, SinkOperator,
+    CommitStage, CommitterContext, Confirm, Confirmation, Driven, Inbox, SinkContext, SinkOperator,
     SinkRecordContext, any_committer, conformance,
 };
 use crate::{BatchSink, SubtaskContext, TaskError};
@@ -48,7 +48,7 @@ impl SinkWriter<u64> for Numbers {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<Vec<u64>>>, TaskError> {
+    fn prepare_commit(&mut self, _: bool) -> Result<Poll<Vec<Vec<u64>>>, TaskError> {
         Ok(Poll::Ready(vec![std::mem::take(&mut self.0)]))
     }
 }
@@ -96,7 +96,7 @@ impl SinkWriter<u64> for Diary {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<()>>, TaskError> {
+    fn prepare_commit(&mut self, _: bool) -> Result<Poll<Vec<()>>, TaskError> {
         Ok(Poll::Ready(Vec::new()))
     }
 }
@@ -114,7 +114,7 @@ fn times_and_watermarks_reach_the_writer_in_order() {
     let context = SubtaskContext::for_tests("diary");
     let diary = Diary::default();
     let told = Arc::clone(&diary.0);
-    let mut sink = SinkOperator::new(Driven(diary), 0, &context);
+    let mut sink = SinkOperator::new(Driven(diary), &context);
     sink.batch(&mut batch(&[(1, i64::MIN)])).unwrap();
     sink.control(Control::Watermark(5)).unwrap();
     context.clock.set(70);
@@ -136,7 +136,7 @@ fn times_and_watermarks_reach_the_writer_in_order() {
 #[test]
 fn an_error_names_operator_and_record() {
     let context = SubtaskContext::for_tests("Sink: diary");
-    let mut sink = SinkOperator::new(Driven(Diary::default()), 0, &context);
+    let mut sink = SinkOperator::new(Driven(Diary::default()), &context);
     sink.batch(&mut batch(&[(1, 0), (2, 0)])).unwrap();
     let error = sink
         .batch(&mut batch(&[(3, 0), (13, 0), (4, 0)]))
@@ -161,12 +161,15 @@ async fn committables_without_a_committer_are_an_error() {
         CommitterContext::new(files, io.clone(), 0, Vec::new())
     });
     let files = Arc::new(FileSystems::local());
-    commit(Arc::clone(&files), Vec::new()).await.unwrap();
+    let stage = CommitStage::Checkpoint;
+    commit(Arc::clone(&files), stage, Vec::new()).await.unwrap();
     let mut bytes = Vec::new();
     flott_record::codec::encode(&vec![1_u64], &mut bytes).unwrap();
-    let error = commit(Arc::clone(&files), vec![bytes]).await.unwrap_err();
+    let error = commit(Arc::clone(&files), stage, vec![bytes])
+        .await
+        .unwrap_err();
     assert!(error.message.contains("no committer"), "{error}");
-    let error = commit(files, vec![vec![0xff; 3]]).await.unwrap_err();
+    let error = commit(files, stage, vec![vec![0xff; 3]]).await.unwrap_err();
     assert!(error.message.contains("cannot be read"), "{error}");
 }
 

@@ -8,11 +8,15 @@ use super::{
     Answer, Coordination, Progress, Reader, ReaderContext, ReaderProgress, Request, Source,
     SourceReader, SourceSplit, decode_message,
 };
+use crate::checkpoint::cannot;
 use crate::time::{EventTime, WatermarkAlignment, WatermarkStrategy};
-use crate::{SubtaskContext, TaskClock, TaskError};
+use crate::{OperatorCheckpoints, SubtaskContext, TaskClock, TaskError};
 
 /// A request that was not answered after so long is made again: a coordinator may have died with it.
 const ASK_AGAIN_MS: i64 = 5_000;
+
+/// The state that holds the splits of a subtask which are not finished.
+const SPLITS: &str = "splits";
 
 /// A split that is being read.
 struct Active {
@@ -34,6 +38,18 @@ enum Next<S> {
     End,
 }
 
+impl<S> Next<S> {
+    fn take_split(&mut self) -> Option<S> {
+        match std::mem::replace(self, Self::Unknown) {
+            Self::Split(split) => Some(split),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+}
+
 /// Keeps the subtask near the others of its group in event time.
 struct Alignment {
     settings: WatermarkAlignment,
@@ -51,6 +67,9 @@ pub struct SourceDriver<S: Source> {
     coordination: Coordination,
     operator: u32,
     clock: TaskClock,
+    checkpoints: OperatorCheckpoints,
+    /// Those of a checkpoint that the reader has no room for yet.
+    restored: VecDeque<S::Split>,
     next: Next<S::Split>,
     /// How many splits it was given so far.
     received: u64,
@@ -85,12 +104,24 @@ impl<S: Source> SourceDriver<S> {
         if let Some(alignment) = &alignment {
             context.clock.wake_at(alignment.report_at);
         }
+        let checkpoints = context.checkpoints();
+        let restored = match checkpoints.restored() {
+            Some(restored) => restored.list(SPLITS),
+            None => Ok(Vec::new()),
+        };
+        let next = if context.checkpoint.had_finished() {
+            Next::End
+        } else {
+            Next::Unknown
+        };
         Ok(Self {
             reader: source.create_reader(&ReaderContext::new(context))?,
+            checkpoints,
+            restored: restored.map_err(|error| cannot("restored", &error))?.into(),
             coordination: context.coordination.clone(),
             operator: context.operator.node,
             clock: context.clock.clone(),
-            next: Next::Unknown,
+            next,
             received: 0,
             active: Vec::new(),
             current: 0,
@@ -104,6 +135,7 @@ impl<S: Source> SourceDriver<S> {
     /// The splits that are not finished, for a checkpoint.
     pub fn snapshot(&self) -> Vec<S::Split> {
         let mut splits = self.reader.snapshot();
+        splits.extend(self.restored.iter().cloned());
         if let Next::Split(split) = &self.next {
             splits.push(split.clone());
         }
@@ -147,16 +179,16 @@ impl<S: Source> SourceDriver<S> {
     fn supply(&mut self) -> Result<(), TaskError> {
         loop {
             self.receive()?;
-            if self.active.len() < self.reader.max_splits()
-                && let Next::Split(_) = self.next
-                && let Next::Split(split) = std::mem::replace(&mut self.next, Next::Unknown)
-            {
-                self.active.push(Active {
-                    id: split.split_id(),
-                    part: self.time.add_split(),
-                });
-                self.reader.add_split(split)?;
-                continue;
+            if self.active.len() < self.reader.max_splits() {
+                let next = self.restored.pop_front().or_else(|| self.next.take_split());
+                if let Some(split) = next {
+                    self.active.push(Active {
+                        id: split.split_id(),
+                        part: self.time.add_split(),
+                    });
+                    self.reader.add_split(split)?;
+                    continue;
+                }
             }
             if let Next::Unknown = self.next {
                 self.ask()?;
@@ -322,6 +354,13 @@ impl<S: Source> Reader for SourceDriver<S> {
 
     fn end(&mut self, out: &mut VecDeque<Control>) {
         self.time.end(out);
+    }
+
+    fn snapshot(&mut self) -> Result<(), TaskError> {
+        let splits = Self::snapshot(self);
+        self.checkpoints.splits_received(self.received);
+        self.checkpoints
+            .snapshot(|snapshot| snapshot.list(SPLITS, &splits))
     }
 
     fn time(&mut self, now: i64) -> Result<(), TaskError> {

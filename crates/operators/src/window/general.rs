@@ -5,7 +5,11 @@ mod timers;
 
 use flott_network::NO_TIMESTAMP;
 use flott_record::{Key, Record};
-use flott_state::{KeyedBackend, KeyedTable, OperatorBackend, TimeDomain, Timer, Timers};
+use flott_state::{
+    KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, RestoredOperator, StateError,
+    TimeDomain, Timer, Timers,
+};
+use serde::{Deserialize, Serialize};
 
 use self::timers::{Clocks, OfWindow};
 use super::emitter::Emitter;
@@ -15,10 +19,17 @@ use super::late::{Late, LateData};
 use super::trigger::TriggerResult;
 use super::{Contents, Trigger, Window, WindowAssigner, WindowAssignerContext};
 use crate::blame::Site;
+use crate::checkpoint::cannot;
 use crate::process::user_error;
 use crate::{Output, SubtaskContext, TaskClock, TaskError};
 
+/// States of the operator: the windows of each key, their timers, the watermark.
+const CONTENTS: &str = "window-contents";
+const TIMERS: &str = "window-timers";
+const WATERMARK: &str = "watermark";
+
 /// What is kept of a window of a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Kept<W, V, R> {
     window: W,
     /// Its contents; none: purged, or all evicted.
@@ -113,18 +124,21 @@ where
         mut function: F,
         output: Output<F::Out>,
     ) -> Result<Self, TaskError> {
-        let mut state = KeyedBackend::new();
-        function.open(&mut state, &mut OperatorBackend::new(), context)?;
-        Ok(Self {
+        let checkpoints = context.checkpoints();
+        let restored = checkpoints.restored().map(Restored::of).transpose();
+        let restored = restored.map_err(|error| cannot("restored", &error))?;
+        let mut from = restored.unwrap_or_default();
+        function.open(&mut from.state, &mut OperatorBackend::new(), context)?;
+        let mut store = Self {
             event_time: assigner.is_event_time(),
             merging: assigner.is_merging(),
             assigner,
             trigger,
             contents,
             function,
-            table: KeyedTable::new(),
-            timers: Timers::default(),
-            state,
+            table: from.table,
+            timers: from.timers,
+            state: from.state,
             key: None,
             hash: 0,
             assigned: Vec::new(),
@@ -133,7 +147,21 @@ where
             emitter: Emitter::new(output),
             clock: context.clock.clone(),
             clocks: Clocks::default(),
-        })
+        };
+        store.clocks.watermark = from.watermark;
+        store.ask_for_time();
+        Ok(store)
+    }
+
+    /// Hands over windows, timers, the state of functions, and how far time is.
+    pub(super) fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        snapshot.table(CONTENTS, &mut self.table)?;
+        snapshot.timers(TIMERS, &mut self.timers)?;
+        snapshot.keyed(&mut self.state)?;
+        if self.clocks.watermark != i64::MIN {
+            snapshot.value(WATERMARK, &self.clocks.watermark)?;
+        }
+        Ok(())
     }
 
     pub(super) fn emitter(&mut self) -> &mut Emitter<F::Out> {
@@ -453,6 +481,38 @@ where
         if let Some(next) = self.timers.processing_time.next_deadline() {
             self.clock.wake_at(next.saturating_add(1));
         }
+    }
+}
+
+/// What a store begins from.
+struct Restored<K: Key, W: Window, V> {
+    table: KeyedTable<K, Vec<V>>,
+    timers: Timers<K, W>,
+    state: KeyedBackend<K>,
+    watermark: i64,
+}
+
+impl<K: Key, W: Window, V: Record> Default for Restored<K, W, V> {
+    fn default() -> Self {
+        Self {
+            table: KeyedTable::new(),
+            timers: Timers::default(),
+            state: KeyedBackend::new(),
+            watermark: i64::MIN,
+        }
+    }
+}
+
+impl<K: Key, W: Window, V: Record> Restored<K, W, V> {
+    fn of(restored: &RestoredOperator) -> Result<Self, StateError> {
+        let watermarks = restored.value(WATERMARK)?.into_iter();
+        let watermark = watermarks.map(|(_, watermark)| watermark).min();
+        Ok(Self {
+            table: restored.table(CONTENTS)?,
+            timers: restored.timers(TIMERS)?,
+            state: KeyedBackend::restored(restored)?,
+            watermark: watermark.unwrap_or(i64::MIN),
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use flott_network::Batch;
 use flott_record::{Key, Record};
-use flott_state::KeyedBackend;
+use flott_state::{KeyedBackend, OperatorSnapshot, StateError};
 use serde::{Deserialize, Serialize};
 
 use super::contents::{Contents, Listed};
@@ -171,7 +171,7 @@ where
             store,
             rows: PhantomData,
         };
-        Ok(Box::new(Shell::new(operator, context.batch_mode)))
+        Ok(Box::new(Shell::new(operator, context)))
     }
 }
 
@@ -249,6 +249,10 @@ where
 
     fn proceed(&mut self) -> Result<bool, TaskError> {
         self.store.proceed(&mut self.sites[2])
+    }
+
+    fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        self.store.snapshot(snapshot)
     }
 
     fn close(&mut self) -> Result<(), TaskError> {

@@ -2,6 +2,7 @@
 
 use flott_network::Batch;
 use flott_record::Record;
+use flott_state::{OperatorSnapshot, StateError};
 
 use super::emitter::Emitter;
 use super::function::WindowFunction;
@@ -155,7 +156,7 @@ where
             site,
             store,
         };
-        Ok(Box::new(Shell::new(operator, context.batch_mode)))
+        Ok(Box::new(Shell::new(operator, context)))
     }
 }
 
@@ -208,6 +209,10 @@ where
 
     fn proceed(&mut self) -> Result<bool, TaskError> {
         self.store.proceed(&mut self.site)
+    }
+
+    fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        self.store.snapshot(snapshot)
     }
 
     fn close(&mut self) -> Result<(), TaskError> {

@@ -7,7 +7,7 @@ mod walk;
 
 use flott_network::{Batch, NO_TIMESTAMP};
 use flott_record::Record;
-use flott_state::{KeyedBackend, OperatorBackend};
+use flott_state::{KeyedBackend, OperatorBackend, OperatorSnapshot, StateError};
 
 use self::store::PaneStore;
 use self::walk::Walk;
@@ -19,6 +19,7 @@ use super::periods::Periods;
 use super::shell::{Shell, Windows};
 use super::{Contents, WindowAssigner};
 use crate::blame::Site;
+use crate::checkpoint::cannot;
 use crate::keyed::{KeySelector, take_hashes};
 use crate::{BatchSink, Output, SubtaskContext, TaskClock, TaskError};
 
@@ -80,29 +81,37 @@ where
         mut function: F,
         output: Output<F::Out>,
     ) -> Result<Box<dyn BatchSink<T>>, TaskError> {
-        let mut state = KeyedBackend::new();
+        let mut store = PaneStore::new(periods, pane);
+        let (mut state, mut reached) = (KeyedBackend::new(), i64::MIN);
+        if let Some(restored) = context.checkpoints().restored() {
+            let mut stored = || -> Result<_, StateError> {
+                Ok((store.restore(restored)?, KeyedBackend::restored(restored)?))
+            };
+            (reached, state) = stored().map_err(|error| cannot("restored", &error))?;
+        }
         let site = context.site();
         let opened = function.open(&mut state, &mut OperatorBackend::new(), context);
         opened.map_err(|error| site.locate(error))?;
         let event_time = assigner.is_event_time();
-        let panes = Panes {
+        let mut panes = Panes {
             selector,
             assigner,
             contents,
             function,
-            store: PaneStore::new(periods, pane),
+            store,
             walk: None,
             state,
             late: Late::new(late, context),
             emitter: Emitter::new(output),
             clock: context.clock.clone(),
             event_time,
-            reached: i64::MIN,
+            reached,
             now: i64::MIN,
             ending: false,
         };
+        panes.note_next();
         let operator = Self { site, panes };
-        Ok(Box::new(Shell::new(operator, context.batch_mode)))
+        Ok(Box::new(Shell::new(operator, context)))
     }
 }
 
@@ -261,9 +270,15 @@ where
         }
         self.store.all_fired(self.reached);
         self.forget();
+        self.note_next();
+        Ok(true)
+    }
+
+    /// Finds out when there is something to do next.
+    fn note_next(&mut self) {
         let late = &self.late;
         self.store.note_next(self.reached, |end| late.until(end));
-        Ok(true)
+        self.ask_for_time();
     }
 
     /// Drops the panes of which all windows have gone.
@@ -349,6 +364,11 @@ where
         }
         self.panes.ask_for_time();
         Ok(done)
+    }
+
+    fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
+        self.panes.store.snapshot(self.panes.reached, snapshot)?;
+        snapshot.keyed(&mut self.panes.state)
     }
 
     fn close(&mut self) -> Result<(), TaskError> {

@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 
 use flott_network::{Batch, Control};
 use flott_record::Record;
+use flott_state::{OperatorSnapshot, StateError};
 
 use super::emitter::Emitter;
-use crate::{BatchSink, TaskError, TwoInputSink};
+use crate::{BatchSink, OperatorCheckpoints, SubtaskContext, TaskError, TwoInputSink};
 
 /// The windows of one operator.
 pub(super) trait Windows: Send {
@@ -32,6 +33,9 @@ pub(super) trait Windows: Send {
     /// Fires what is to be fired, until nothing is left (`true`) or there is no room.
     fn proceed(&mut self) -> Result<bool, TaskError>;
 
+    /// A barrier follows: hands over the state. Nothing waits to be fired.
+    fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError>;
+
     /// No row follows.
     fn close(&mut self) -> Result<(), TaskError>;
 
@@ -47,6 +51,7 @@ enum Waiting<R> {
 /// A window operator as a link of a chain.
 pub(super) struct Shell<S: Windows> {
     windows: S,
+    checkpoints: OperatorCheckpoints,
     batch_mode: bool,
     /// The largest watermark that came.
     watermark: i64,
@@ -58,10 +63,11 @@ pub(super) struct Shell<S: Windows> {
 }
 
 impl<S: Windows> Shell<S> {
-    pub(super) fn new(windows: S, batch_mode: bool) -> Self {
+    pub(super) fn new(windows: S, context: &SubtaskContext) -> Self {
         Self {
             windows,
-            batch_mode,
+            checkpoints: context.checkpoints(),
+            batch_mode: context.batch_mode,
             watermark: i64::MIN,
             stopped: None,
             waiting: VecDeque::new(),
@@ -101,7 +107,13 @@ impl<S: Windows> Shell<S> {
                 }
                 self.fire(Some(control))
             }
-            Control::Idle | Control::Active | Control::Marker(_) | Control::Barrier(_) => {
+            Control::Barrier(_) => {
+                let windows = &mut self.windows;
+                self.checkpoints
+                    .snapshot(|snapshot| windows.snapshot(snapshot))?;
+                windows.emitter().control(control)
+            }
+            Control::Idle | Control::Active | Control::Marker(_) => {
                 self.windows.emitter().control(control)
             }
         }

@@ -1,6 +1,8 @@
 //! Tasks on the wire: their description, their channels, their reports.
 
-use flott_model::{Epoch, ExecutionAttemptId, Failure, StoredCommittable, VertexId};
+use flott_model::{
+    Epoch, ExecutionAttemptId, Failure, StoredCommittable, SubtaskRestore, VertexId,
+};
 
 use super::TaskAccumulator;
 
@@ -58,6 +60,9 @@ pub struct TaskDescriptor {
     /// One per edge that leaves its vertex, in the graph's order.
     #[prost(message, repeated, tag = "4")]
     pub outputs: Vec<TaskGate>,
+    /// The state it begins from, if it does not begin anew.
+    #[prost(message, optional, tag = "5")]
+    pub restore: Option<SubtaskRestore>,
 }
 
 /// The channels of one edge at one subtask.

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use flott_model::{Failure, JobGraph, StoredCommittable};
+use flott_model::{EnumeratorState, Failure, JobGraph, StoredCommittable};
 
-use super::{AttemptId, Inspect, Inspected, TaskDescriptor, TaskMetrics, TaskReport};
+use super::{
+    AttemptId, BeginCheckpoint, EndCheckpoint, EnumeratorsSnapshotted, Inspect, Inspected,
+    SnapshotEnumerators, TaskDescriptor, TaskMetrics, TaskReport, TaskSnapshotted,
+};
 
 /// Everything a worker process must know; in a file only its owner can read.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -58,7 +61,10 @@ pub struct WorkerSpec {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerMessage {
     /// The message.
-    #[prost(oneof = "worker_message::Kind", tags = "1, 2, 3, 4, 5, 10, 20, 30")]
+    #[prost(
+        oneof = "worker_message::Kind",
+        tags = "1, 2, 3, 4, 5, 10, 20, 30, 40, 41"
+    )]
     pub kind: Option<worker_message::Kind>,
 }
 
@@ -91,6 +97,12 @@ pub mod worker_message {
         /// Records that the program wants to have.
         #[prost(message, tag = "30")]
         Collected(super::CollectedFrame),
+        /// A task's snapshot is stored, or could not be.
+        #[prost(message, tag = "40")]
+        Snapshotted(super::TaskSnapshotted),
+        /// Answer to SnapshotEnumerators.
+        #[prost(message, tag = "41")]
+        Enumerators(super::EnumeratorsSnapshotted),
     }
 }
 
@@ -137,7 +149,10 @@ pub struct CommitResult {
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct WorkerCommand {
     /// The command.
-    #[prost(oneof = "worker_command::Kind", tags = "1, 2, 3, 4, 5, 10, 20, 30")]
+    #[prost(
+        oneof = "worker_command::Kind",
+        tags = "1, 2, 3, 4, 5, 10, 20, 30, 40, 41, 42"
+    )]
     pub kind: Option<worker_command::Kind>,
 }
 
@@ -170,6 +185,15 @@ pub mod worker_command {
         /// The program has taken collected records: there is room for more.
         #[prost(message, tag = "30")]
         CollectedTaken(super::CollectedTaken),
+        /// A checkpoint has begun.
+        #[prost(message, tag = "40")]
+        BeginCheckpoint(super::BeginCheckpoint),
+        /// A checkpoint is complete, or was given up.
+        #[prost(message, tag = "41")]
+        EndCheckpoint(super::EndCheckpoint),
+        /// To the coordinator of the sources.
+        #[prost(message, tag = "42")]
+        SnapshotEnumerators(super::SnapshotEnumerators),
     }
 }
 
@@ -204,6 +228,12 @@ pub struct RunCoordinator {
     /// The journal is not complete: who was given splits by an earlier coordinator must fail.
     #[prost(bool, tag = "2")]
     pub incomplete: bool,
+    /// The job begins from a checkpoint, with these enumerators; whoever coordinated before does not.
+    #[prost(message, repeated, tag = "3")]
+    pub restored: Vec<EnumeratorState>,
+    /// Whatever coordinator there was in the worker ends.
+    #[prost(bool, tag = "4")]
+    pub anew: bool,
 }
 
 /// Between a source's subtask and the coordinator of its job; opaque to the JobMaster, which relays
@@ -247,6 +277,12 @@ pub struct CommitOutputs {
     /// What.
     #[prost(message, repeated, tag = "2")]
     pub outputs: Vec<StoredCommittable>,
+    /// The job has finished: nothing else will be committed.
+    #[prost(bool, tag = "3")]
+    pub last: bool,
+    /// The job has completed checkpoints: what it committed with them stays.
+    #[prost(bool, tag = "4")]
+    pub checkpointed: bool,
 }
 
 /// Some of the records of a job that collects for its program.

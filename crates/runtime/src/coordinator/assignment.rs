@@ -6,12 +6,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use flott_model::ExecutionAttemptId;
+use flott_model::{CheckpointId, ExecutionAttemptId};
 use flott_operators::TaskError;
 use flott_operators::source::{
     Answer, AnyEnumerator, EncodedAssignment, EnumeratorContext, EnumeratorFactory, decode_message,
+    encode_message,
 };
 use flott_protocol::message::Coordinate;
+use serde::{Deserialize, Serialize};
 
 /// What a subtask was given.
 struct Given {
@@ -21,9 +23,53 @@ struct Given {
 
 struct Subtask {
     attempt: ExecutionAttemptId,
+    /// What its attempt was given and no complete checkpoint covers.
     given: Vec<Given>,
+    /// How many it was given before those.
+    covered: u64,
     /// BATCH: it was told that there is no more.
     ended: bool,
+}
+
+impl Subtask {
+    fn new(attempt: ExecutionAttemptId) -> Self {
+        Self {
+            attempt,
+            given: Vec::new(),
+            covered: 0,
+            ended: false,
+        }
+    }
+
+    /// How many splits the attempt was given.
+    fn count(&self) -> u64 {
+        self.covered + self.given.len() as u64
+    }
+
+    /// Those from that number on.
+    fn from(&self, number: u64) -> &[Given] {
+        let at = usize::try_from(number.saturating_sub(self.covered)).unwrap_or(usize::MAX);
+        self.given.get(at..).unwrap_or_default()
+    }
+}
+
+/// A source in a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct SourceState {
+    /// The enumerator; `None`: it had not been needed.
+    enumerator: Option<Vec<u8>>,
+    /// What subtasks had been given that is not in their own snapshots: for others.
+    back: Vec<(u32, Vec<Vec<u8>>)>,
+    /// Ids of splits that the enumerator may find and that were given before.
+    skip: Vec<String>,
+}
+
+/// A checkpoint under way.
+struct Mark {
+    enumerator: Option<Vec<u8>>,
+    /// By subtask: its attempt, what it had received at its barrier, what it had been given when the
+    /// enumerator was asked.
+    counts: BTreeMap<u32, (ExecutionAttemptId, u64, u64)>,
 }
 
 /// The state of one source. Pure but for the calls of the enumerator.
@@ -37,6 +83,13 @@ pub(super) struct Assignments {
     taken: HashMap<String, bool>,
     /// An earlier coordinator gave splits of which nothing is known.
     incomplete: bool,
+    /// What an enumerator is made of.
+    base: Option<Vec<u8>>,
+    /// By subtask: what it was given before that enumerator was stored, which does not find it again.
+    before_base: BTreeMap<u32, (ExecutionAttemptId, u64)>,
+    /// What the first enumerator is told to be free.
+    back: Vec<(u32, Vec<Vec<u8>>)>,
+    marks: BTreeMap<CheckpointId, Mark>,
 }
 
 impl Assignments {
@@ -53,6 +106,81 @@ impl Assignments {
             subtasks: BTreeMap::new(),
             taken: HashMap::new(),
             incomplete: false,
+            base: None,
+            before_base: BTreeMap::new(),
+            back: Vec::new(),
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// As a checkpoint says.
+    pub(super) fn restored(mut self, state: &[u8]) -> Result<Self, TaskError> {
+        let state: SourceState = decode_message(state)?;
+        self.base = state.enumerator;
+        self.back = state.back;
+        self.taken = state.skip.into_iter().map(|id| (id, false)).collect();
+        Ok(self)
+    }
+
+    /// The state for a checkpoint, when all subtasks have had its barrier: `received` says what each
+    /// had been given then. Those that are not named have nothing that others could want.
+    pub(super) fn snapshot(
+        &mut self,
+        checkpoint: CheckpointId,
+        received: &BTreeMap<ExecutionAttemptId, u64>,
+    ) -> Result<Vec<u8>, TaskError> {
+        let enumerator = match &mut self.enumerator {
+            Some(enumerator) => Some(enumerator.snapshot()?),
+            None => self.base.clone(),
+        };
+        let mut counts = BTreeMap::new();
+        let mut back = if self.enumerator.is_some() {
+            Vec::new()
+        } else {
+            self.back.clone()
+        };
+        for (subtask, known) in &self.subtasks {
+            let at_barrier = received.get(&known.attempt).copied();
+            let at_barrier = at_barrier.unwrap_or_else(|| known.count());
+            counts.insert(*subtask, (known.attempt, at_barrier, known.count()));
+            let beyond = known.from(at_barrier).iter();
+            let splits: Vec<Vec<u8>> = beyond.map(|given| given.split.clone()).collect();
+            if !splits.is_empty() {
+                back.push((*subtask, splits));
+            }
+        }
+        let not_found = self.taken.iter().filter(|(_, found)| !**found);
+        let state = SourceState {
+            enumerator: enumerator.clone(),
+            back,
+            skip: not_found.map(|(id, _)| id.clone()).collect(),
+        };
+        self.marks.insert(checkpoint, Mark { enumerator, counts });
+        encode_message(&state)
+    }
+
+    /// A checkpoint is complete, or was given up: what it covers is nobody's any more.
+    pub(super) fn checkpoint_ended(&mut self, checkpoint: CheckpointId, completed: bool) {
+        let Some(mark) = self.marks.remove(&checkpoint) else {
+            return;
+        };
+        if !completed {
+            return;
+        }
+        self.marks.retain(|later, _| *later > checkpoint);
+        self.base = mark.enumerator;
+        self.before_base.clear();
+        for (index, (attempt, received, given)) in mark.counts {
+            self.before_base.insert(index, (attempt, given));
+            let Some(subtask) = self.subtasks.get_mut(&index) else {
+                continue;
+            };
+            if subtask.attempt == attempt {
+                let covered = usize::try_from(received.saturating_sub(subtask.covered));
+                let covered = covered.unwrap_or(usize::MAX).min(subtask.given.len());
+                subtask.given.drain(..covered);
+                subtask.covered += covered as u64;
+            }
         }
     }
 
@@ -67,11 +195,8 @@ impl Assignments {
         for entry in journal {
             let attempt: ExecutionAttemptId = entry.attempt.into();
             let batch_mode = self.batch_mode;
-            let subtask = self.subtasks.entry(attempt.subtask).or_insert(Subtask {
-                attempt,
-                given: Vec::new(),
-                ended: false,
-            });
+            let subtask = self.subtasks.entry(attempt.subtask);
+            let subtask = subtask.or_insert(Subtask::new(attempt));
             if newer(attempt, subtask.attempt) {
                 subtask.attempt = attempt;
                 if !batch_mode {
@@ -132,10 +257,9 @@ impl Assignments {
     ) -> Result<(Answer, bool), TaskError> {
         self.replace(attempt)?;
         let subtask = &self.subtasks[&attempt.subtask];
-        let given = subtask.given.len() as u64;
-        if let Some(again) = usize::try_from(number)
-            .ok()
-            .and_then(|at| subtask.given.get(at))
+        let given = subtask.count();
+        if number >= subtask.covered
+            && let Some(again) = subtask.from(number).first()
         {
             return Ok((Answer::Split(number, again.split.clone()), false));
         }
@@ -189,6 +313,7 @@ impl Assignments {
         if batch_mode {
             return Ok(());
         }
+        subtask.covered = 0;
         let given = std::mem::take(&mut subtask.given);
         let mut back = Vec::new();
         for given in given {
@@ -207,19 +332,25 @@ impl Assignments {
     }
 
     fn subtask(&mut self, attempt: ExecutionAttemptId) -> &mut Subtask {
-        self.subtasks.entry(attempt.subtask).or_insert(Subtask {
-            attempt,
-            given: Vec::new(),
-            ended: false,
-        })
+        let subtask = self.subtasks.entry(attempt.subtask);
+        subtask.or_insert(Subtask::new(attempt))
     }
 
     /// The enumerator; made anew if it failed. It finds again what others before it gave.
     fn enumerator(&mut self) -> Result<&mut dyn AnyEnumerator, TaskError> {
         if self.enumerator.is_none() {
-            self.enumerator = Some((self.factory)(&self.context, None)?);
-            let given = self.subtasks.values().flat_map(|subtask| &subtask.given);
-            self.taken = given.map(|given| (given.id.clone(), false)).collect();
+            let mut enumerator = (self.factory)(&self.context, self.base.as_deref())?;
+            for (subtask, splits) in &self.back {
+                enumerator.add_splits_back(splits, *subtask)?;
+            }
+            self.enumerator = Some(enumerator);
+            let before = &self.before_base;
+            let given = self.subtasks.iter().flat_map(|(index, subtask)| {
+                let before = before.get(index).filter(|(of, _)| *of == subtask.attempt);
+                subtask.from(before.map_or(0, |(_, given)| *given))
+            });
+            let given = given.map(|given| (given.id.clone(), false));
+            self.taken.extend(given);
         }
         match &mut self.enumerator {
             Some(enumerator) => Ok(enumerator.as_mut()),

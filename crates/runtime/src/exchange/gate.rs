@@ -3,12 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use flott_network::Control;
-use flott_operators::{TaskClock, TaskCounters, TaskError};
+use flott_operators::{SubtaskContext, TaskClock, TaskCounters, TaskError};
 
 use super::merge::Event;
 use super::streams::InputSet;
+use crate::barriers::Barriers;
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::scheduler::{Poll, Tasklet};
 
@@ -21,6 +23,7 @@ pub struct Gate<S> {
     /// What the head must be told before anything else.
     events: VecDeque<Event>,
     ended: bool,
+    barriers: Barriers,
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
@@ -28,45 +31,75 @@ pub struct Gate<S> {
 }
 
 impl<S: InputSet> Gate<S> {
-    /// Drives these inputs.
-    pub fn new(
-        inputs: S,
-        timeout: BufferTimeout,
-        clock: TaskClock,
-        counters: Arc<TaskCounters>,
-    ) -> Self {
+    /// Drives these inputs in the task of that context.
+    pub fn new(mut inputs: S, timeout: BufferTimeout, context: &SubtaskContext) -> Self {
+        if context.checkpoint.at_least_once() {
+            inputs.go_on_after_barriers();
+        }
         Self {
             inputs,
             events: VecDeque::new(),
             ended: false,
-            pacer: Pacer::new(timeout, Arc::clone(&counters)),
-            clock,
+            barriers: Barriers::new(context.checkpoint.clone()),
+            pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
+            clock: context.clock.clone(),
             alarm: Alarm::default(),
-            counters,
+            counters: Arc::clone(&context.counters),
         }
     }
 
     /// Tells the head what happened, as long as there is room. Whether there still is.
     fn tell(&mut self) -> Result<bool, TaskError> {
-        if !self.inputs.settle()? {
+        if !self.settle()? {
             return Ok(false);
         }
-        while let Some(event) = self.events.pop_front() {
+        while let Some(event) = self.next_event() {
             self.ended |= event == Event::Control(Control::End);
             self.pacer.processed();
             if let Event::Control(control) = event {
                 self.counters.input.control(control);
             }
-            self.inputs.event(event)?;
-            if !self.inputs.settle()? {
+            match event {
+                Event::Control(Control::Barrier(barrier)) => {
+                    let began = Instant::now();
+                    self.inputs.event(event)?;
+                    self.barriers.told(barrier, began.elapsed());
+                }
+                Event::Control(_) | Event::End1 | Event::End2 => self.inputs.event(event)?,
+            }
+            if !self.settle()? {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
+    /// What the head is to be told next. A checkpoint that nobody before this task can begin any more
+    /// is begun here, behind the last rows.
+    fn next_event(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        if event == Event::Control(Control::End)
+            && let Some(barrier) = self.barriers.next()
+        {
+            self.events.push_front(event);
+            return Some(Event::Control(Control::Barrier(barrier)));
+        }
+        Some(event)
+    }
+
+    fn settle(&mut self) -> Result<bool, TaskError> {
+        let room = self.inputs.settle()?;
+        if room {
+            self.barriers.settled();
+        }
+        Ok(room)
+    }
+
     fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
         let backpressured = Ok((Poll::Pending, Waiting::Backpressured));
+        let inputs = &mut self.inputs;
+        self.barriers
+            .listen(|checkpoint| inputs.abort_barrier(checkpoint));
         if !self.tell()? {
             return backpressured;
         }
@@ -85,8 +118,13 @@ impl<S: InputSet> Gate<S> {
             if self.ended {
                 return Ok((Poll::Done, Waiting::Idle));
             }
-            if !self.inputs.has_rows() && !self.inputs.receive(&mut self.events)? {
-                return self.rest();
+            if !self.inputs.has_rows() {
+                if !self.inputs.receive(&mut self.events)? {
+                    return self.rest();
+                }
+                if let Some(barrier) = self.inputs.aligning() {
+                    self.barriers.aligning(barrier);
+                }
             }
             if self.inputs.has_rows() {
                 self.pacer.processed();

@@ -4,7 +4,8 @@
 
 use std::collections::VecDeque;
 
-use flott_network::Control;
+use flott_model::CheckpointId;
+use flott_network::{Barrier, Control};
 
 /// What the head of a task is told, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,12 @@ pub(super) struct Merge {
     channels: Vec<Channel>,
     live: usize,
     blocked: usize,
-    barrier: u64,
+    /// The newest barrier that has come on any channel.
+    barrier: Option<Barrier>,
+    /// The newest checkpoint that was given up: its barriers may still come.
+    aborted: Option<CheckpointId>,
+    /// Channels go on after their barrier: rows may count twice after a restore.
+    at_least_once: bool,
     watermark: i64,
     idle: bool,
 }
@@ -73,17 +79,24 @@ impl Merge {
             channels: (0..channels).map(|_| channel()).collect(),
             live: channels,
             blocked: 0,
-            barrier: 0,
+            barrier: None,
+            aborted: None,
+            at_least_once: false,
             watermark: i64::MIN,
             idle: false,
         }
+    }
+
+    /// Channels that have had their barrier go on at once (`AT_LEAST_ONCE`).
+    pub(super) fn go_on_after_barriers(&mut self) {
+        self.at_least_once = true;
     }
 
     /// Whether a channel may deliver.
     #[inline(always)]
     pub(super) fn is_open(&self, channel: usize) -> bool {
         let channel = &self.channels[channel];
-        !channel.blocked && !channel.ended && !channel.waits
+        (!channel.blocked || self.at_least_once) && !channel.ended && !channel.waits
     }
 
     pub(super) fn has_ended(&self, channel: usize) -> bool {
@@ -109,12 +122,7 @@ impl Merge {
                 channel.behind = channel.watermark < self.watermark;
                 self.advance(events);
             }
-            Control::Barrier(id) => {
-                self.barrier = id;
-                channel.blocked = true;
-                self.blocked += 1;
-                self.align(events);
-            }
+            Control::Barrier(barrier) => self.barrier(index, barrier, events),
             Control::End => {
                 if !std::mem::replace(&mut channel.ended, true) {
                     self.live -= 1;
@@ -192,15 +200,52 @@ impl Merge {
         self.idle = idle;
     }
 
-    fn align(&mut self, events: &mut VecDeque<Event>) {
-        if self.blocked == 0 || self.blocked < self.live {
-            return;
+    fn barrier(&mut self, index: usize, barrier: Barrier, events: &mut VecDeque<Event>) {
+        let newest = self.barrier.map(|known| known.checkpoint);
+        let older = newest.is_some_and(|newest| barrier.checkpoint < newest);
+        if older || self.aborted == Some(barrier.checkpoint) {
+            return; // Given up, or when the newer one came.
         }
+        if newest != Some(barrier.checkpoint) {
+            // Who waits for the one before waits in vain: it was given up on the way.
+            self.release();
+        }
+        self.barrier = Some(barrier);
+        let channel = &mut self.channels[index];
+        if !std::mem::replace(&mut channel.blocked, true) {
+            self.blocked += 1;
+        }
+        self.align(events);
+    }
+
+    /// The checkpoint was given up: nobody waits for its barriers.
+    pub(super) fn abort(&mut self, checkpoint: CheckpointId) {
+        self.aborted = self.aborted.max(Some(checkpoint));
+        if self.barrier.map(|barrier| barrier.checkpoint) == Some(checkpoint) {
+            self.release();
+        }
+    }
+
+    /// The barrier that has come on some channels and not on others.
+    #[inline(always)]
+    pub(super) fn aligning(&self) -> Option<Barrier> {
+        if self.blocked > 0 { self.barrier } else { None }
+    }
+
+    fn release(&mut self) {
         self.blocked = 0;
         for channel in &mut self.channels {
             channel.blocked = false;
         }
-        events.push_back(Event::Control(Control::Barrier(self.barrier)));
+    }
+
+    fn align(&mut self, events: &mut VecDeque<Event>) {
+        let open = self.channels.iter().filter(|channel| !channel.ended);
+        if self.blocked == 0 || { open }.any(|channel| !channel.blocked) {
+            return;
+        }
+        self.release();
+        events.extend(self.barrier.map(|it| Event::Control(Control::Barrier(it))));
     }
 }
 
@@ -244,6 +289,76 @@ mod tests {
     fn open(merge: &Merge) -> Vec<bool> {
         let channels = 0..merge.channels.len();
         channels.map(|channel| merge.is_open(channel)).collect()
+    }
+
+    fn barrier(checkpoint: u64) -> Control {
+        Control::Barrier(Barrier::for_tests(checkpoint))
+    }
+
+    #[test]
+    fn channels_wait_for_the_barriers_of_the_others() {
+        let mut merge = Merge::new(3);
+        assert_eq!(feed(&mut merge, 0, barrier(1)), []);
+        assert_eq!(open(&merge), [false, true, true]);
+        assert_eq!(feed(&mut merge, 2, barrier(1)), []);
+        assert!(merge.aligning().is_some());
+        assert_eq!(feed(&mut merge, 1, barrier(1)), [barrier(1)]);
+        assert_eq!(open(&merge), [true, true, true]);
+        assert!(merge.aligning().is_none());
+    }
+
+    #[test]
+    fn the_end_of_a_channel_is_as_good_as_its_barrier() {
+        let mut merge = Merge::new(2);
+        assert_eq!(feed(&mut merge, 0, barrier(1)), []);
+        assert_eq!(feed(&mut merge, 1, Control::End), [barrier(1)]);
+        assert_eq!(feed(&mut merge, 0, barrier(2)), [barrier(2)]);
+        // A channel that ends behind its barrier does not stand in for the other.
+        let mut merge = Merge::new(3);
+        assert_eq!(feed(&mut merge, 0, barrier(1)), []);
+        assert_eq!(feed(&mut merge, 1, barrier(1)), []);
+        merge.abort(CheckpointId(1));
+        assert_eq!(feed(&mut merge, 0, Control::End), []);
+        assert_eq!(feed(&mut merge, 1, barrier(2)), []);
+        assert_eq!(feed(&mut merge, 2, barrier(2)), [barrier(2)]);
+    }
+
+    #[test]
+    fn a_newer_barrier_ends_the_wait_for_one_that_was_given_up() {
+        let mut merge = Merge::new(2);
+        assert_eq!(feed(&mut merge, 0, barrier(1)), []);
+        assert_eq!(feed(&mut merge, 1, barrier(2)), []);
+        assert_eq!(open(&merge), [true, false]);
+        assert_eq!(feed(&mut merge, 0, barrier(2)), [barrier(2)]);
+        // A straggler of the old one.
+        assert_eq!(feed(&mut merge, 1, barrier(1)), []);
+        assert_eq!(open(&merge), [true, true]);
+    }
+
+    #[test]
+    fn what_was_given_up_blocks_nobody() {
+        let mut merge = Merge::new(2);
+        assert_eq!(feed(&mut merge, 0, barrier(5)), []);
+        merge.abort(CheckpointId(4));
+        assert_eq!(open(&merge), [false, true]);
+        merge.abort(CheckpointId(5));
+        assert_eq!(open(&merge), [true, true]);
+        // It was on its way.
+        assert_eq!(feed(&mut merge, 1, barrier(5)), []);
+        assert_eq!(open(&merge), [true, true]);
+        assert_eq!(feed(&mut merge, 1, barrier(6)), []);
+        assert_eq!(feed(&mut merge, 0, barrier(6)), [barrier(6)]);
+    }
+
+    #[test]
+    fn at_least_once_stops_no_channel() {
+        let mut merge = Merge::new(2);
+        merge.go_on_after_barriers();
+        assert_eq!(feed(&mut merge, 0, barrier(1)), []);
+        assert_eq!(open(&merge), [true, true]);
+        assert_eq!(feed(&mut merge, 1, barrier(1)), [barrier(1)]);
+        assert_eq!(feed(&mut merge, 1, barrier(2)), []);
+        assert_eq!(feed(&mut merge, 0, barrier(2)), [barrier(2)]);
     }
 
     #[test]

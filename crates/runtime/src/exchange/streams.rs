@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use flott_model::CheckpointId;
+use flott_network::Barrier;
 use flott_operators::{BatchSink, TaskCounters, TaskError, TwoInputSink};
 use flott_record::Record;
 
@@ -21,6 +23,12 @@ pub trait InputSet: Send {
     fn feed(&mut self) -> Result<(), TaskError>;
     /// Tells the head.
     fn event(&mut self, event: Event) -> Result<(), TaskError>;
+    /// The barrier that has come on some channels and not on others.
+    fn aligning(&self) -> Option<Barrier>;
+    /// The checkpoint was given up: channels that wait for its barriers go on.
+    fn abort_barrier(&mut self, checkpoint: CheckpointId);
+    /// Channels go on behind their barrier from now on.
+    fn go_on_after_barriers(&mut self);
     /// See [`BatchSink::time`].
     fn time(&mut self, now: i64) -> Result<(), TaskError>;
     /// See [`BatchSink::flush`].
@@ -94,6 +102,18 @@ impl<T: Record> InputSet for OneInput<T> {
             Event::Control(control) => self.head.control(control),
             Event::End1 | Event::End2 => Ok(()),
         }
+    }
+
+    fn aligning(&self) -> Option<Barrier> {
+        self.merge.aligning()
+    }
+
+    fn abort_barrier(&mut self, checkpoint: CheckpointId) {
+        self.merge.abort(checkpoint);
+    }
+
+    fn go_on_after_barriers(&mut self) {
+        self.merge.go_on_after_barriers();
     }
 
     fn time(&mut self, now: i64) -> Result<(), TaskError> {
@@ -219,6 +239,18 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
             Event::End1 => self.head.end1(),
             Event::End2 => self.head.end2(),
         }
+    }
+
+    fn aligning(&self) -> Option<Barrier> {
+        self.merge.aligning()
+    }
+
+    fn abort_barrier(&mut self, checkpoint: CheckpointId) {
+        self.merge.abort(checkpoint);
+    }
+
+    fn go_on_after_barriers(&mut self) {
+        self.merge.go_on_after_barriers();
     }
 
     fn time(&mut self, now: i64) -> Result<(), TaskError> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flott_filesystem::FileSystems;
 use flott_model::OperatorUid;
 use flott_operators::TaskError;
+use flott_operators::sink::CommitStage;
 use flott_protocol::message::{CommitOutputs, CommitResult, WorkerMessage, worker_message};
 use tokio::sync::mpsc;
 
@@ -40,13 +41,18 @@ async fn commit(
         })?;
         by_operator.entry(uid).or_default().push(output.committable);
     }
+    let stage = match (request.last, request.checkpointed) {
+        (false, _) => CommitStage::Checkpoint,
+        (true, true) => CommitStage::End,
+        (true, false) => CommitStage::EndWithoutCheckpoints,
+    };
     for (uid, committables) in by_operator {
         let committer = plan.committer(uid).ok_or_else(|| {
             TaskError::fatal(format!(
                 "outputs of operator {uid} cannot be committed: the job has no sink with that uid"
             ))
         })?;
-        committer(Arc::clone(&files), committables).await?;
+        committer(Arc::clone(&files), stage, committables).await?;
     }
     Ok(())
 }

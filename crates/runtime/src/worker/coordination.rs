@@ -4,10 +4,14 @@
 use std::sync::Arc;
 
 use flott_filesystem::FileSystems;
-use flott_model::ExecutionAttemptId;
+use flott_model::{CheckpointId, ExecutionAttemptId};
+use flott_operators::TaskError;
 use flott_operators::source::Coordination;
-use flott_protocol::message::{Coordinate, RunCoordinator, WorkerSpec};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use flott_protocol::message::{
+    Coordinate, EndCheckpoint, EnumeratorsSnapshotted, RunCoordinator, SnapshotEnumerators,
+    WorkerMessage, WorkerSpec, worker_message,
+};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::coordinator::Coordinator;
 use crate::plan::Plan;
@@ -90,9 +94,48 @@ impl Exchange {
         plan: &Arc<Plan>,
         files: Arc<FileSystems>,
     ) {
-        if self.coordinator.is_none() {
+        if start.anew || self.coordinator.is_none() {
             let (plan, answer) = (Arc::clone(plan), self.answer.clone());
             self.coordinator = Some(Coordinator::new(plan, files, start, answer));
+        }
+    }
+
+    /// Answers with the states of the enumerators.
+    pub(super) fn snapshot(
+        &mut self,
+        ask: SnapshotEnumerators,
+        messages: mpsc::Sender<WorkerMessage>,
+    ) {
+        let received = ask.received.iter();
+        let received = received.map(|one| (one.attempt.into(), one.splits));
+        let checkpoint = CheckpointId(ask.checkpoint);
+        let coordinator = self.coordinator.as_mut();
+        let states = coordinator.map(|it| it.snapshot(checkpoint, received.collect()));
+        tokio::spawn(async move {
+            let result = match states {
+                Some(states) => states.await,
+                None => Err(TaskError::transient(
+                    "this worker does not coordinate the sources of the job",
+                )),
+            };
+            let (states, failure) = match result {
+                Ok(states) => (states, None),
+                Err(error) => (Vec::new(), Some(error.to_failure())),
+            };
+            let kind = worker_message::Kind::Enumerators(EnumeratorsSnapshotted {
+                checkpoint: ask.checkpoint,
+                states,
+                failure,
+            });
+            // Nobody wants to know when the worker ends.
+            let _ = messages.send(WorkerMessage { kind: Some(kind) }).await;
+        });
+    }
+
+    /// A checkpoint is complete, or was given up.
+    pub(super) fn checkpoint_ended(&self, end: EndCheckpoint) {
+        if let Some(coordinator) = &self.coordinator {
+            coordinator.checkpoint_ended(CheckpointId(end.checkpoint), end.completed);
         }
     }
 

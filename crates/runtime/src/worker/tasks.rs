@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flott_config::{Configuration, options};
+use flott_config::{CheckpointingMode, Configuration, options};
 use flott_filesystem::FileSystems;
 use flott_metrics::MetricRegistry;
 use flott_metrics::accumulators::Accumulators;
@@ -13,9 +13,10 @@ use flott_model::{
     ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode, StoredCommittable,
 };
 use flott_network::{Network, Waker};
+use flott_operators::checkpoint::{CheckpointRequest, CheckpointSettings};
 use flott_operators::source::Coordination;
 use flott_operators::{
-    Committables, OperatorIdentity, ResultPort, SubtaskContext, TaskClock, TaskCounters, TaskError,
+    Checkpoints, OperatorIdentity, ResultPort, SubtaskContext, TaskClock, TaskCounters, TaskError,
 };
 use flott_protocol::message::{
     AttemptId, CollectedTaken, Coordinate, TaskAccumulator, TaskDescriptor, TaskMetrics,
@@ -24,6 +25,7 @@ use flott_protocol::message::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::channels::Wiring;
+use super::checkpoints::{Checkpoints as WorkerCheckpoints, Place, Restored, Taken};
 use super::collected::Collects;
 use super::coordination::Ports;
 use super::partitions::Partitions;
@@ -31,6 +33,9 @@ use super::{failure_at, report};
 use crate::plan::{Plan, TaskChannels};
 use crate::scheduler::{Scheduler, TaskExit, TaskHandle, Tasklet};
 use crate::stacks::StackTag;
+
+/// A task to be deployed, and what was read for it.
+pub(super) type Fetched = (TaskDescriptor, Result<Restored, TaskError>);
 
 /// A task ended, as its scheduler thread says.
 pub(super) struct Ended {
@@ -44,11 +49,13 @@ struct Running {
     results: ResultPort,
     waker: Waker,
     name: String,
-    committables: Committables,
+    checkpoint: Checkpoints,
     counters: Arc<TaskCounters>,
     metrics: MetricRegistry,
     accumulators: Accumulators,
     tag: StackTag,
+    /// It ends behind a savepoint.
+    stops: bool,
 }
 
 /// A running task, for who looks at it.
@@ -81,6 +88,11 @@ pub(super) struct Tasks {
     latency_interval: Option<Duration>,
     /// What meters count their time from.
     started: Instant,
+    /// Where snapshots of tasks go.
+    snapshots: UnboundedSender<Taken>,
+    /// Attempts that wait for the state they begin from.
+    fetching: BTreeSet<ExecutionAttemptId>,
+    at_least_once: bool,
 }
 
 type Reports = Vec<worker_message::Kind>;
@@ -92,7 +104,7 @@ impl Tasks {
         network: Network,
         scheduler: Scheduler,
         files: Arc<FileSystems>,
-        ended: UnboundedSender<Ended>,
+        (ended, snapshots): (UnboundedSender<Ended>, UnboundedSender<Taken>),
         (ports, collects): (Ports, Collects),
     ) -> Self {
         let vertices = plan.graph.vertices.iter();
@@ -101,6 +113,9 @@ impl Tasks {
             sources: sources.collect(),
             latency_interval: latency_interval(&plan),
             started: Instant::now(),
+            snapshots,
+            fetching: BTreeSet::new(),
+            at_least_once: at_least_once(&plan),
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
             partitions: Partitions::new(&spec),
@@ -119,11 +134,57 @@ impl Tasks {
         Arc::clone(&self.files)
     }
 
-    /// Builds and starts the tasks; none starts before all are built, because they share rings.
-    /// Attempts that were deployed before are ignored: a message may come twice.
-    pub(super) fn deploy(&mut self, mut tasks: Vec<TaskDescriptor>) -> Reports {
-        let mut reports = Reports::new();
+    /// Takes tasks that are to be deployed. Attempts that were deployed before are ignored: a message
+    /// may come twice.
+    pub(super) fn take(
+        &mut self,
+        mut tasks: Vec<TaskDescriptor>,
+    ) -> (Vec<TaskDescriptor>, Reports) {
         tasks.retain(|task| self.seen.insert(task.attempt.into()));
+        let attempts = tasks
+            .iter()
+            .map(|task| ExecutionAttemptId::from(task.attempt));
+        self.fetching.extend(attempts);
+        let reports = tasks
+            .iter()
+            .map(|task| report(task.attempt, ExecutionState::Initializing, None));
+        let reports = reports.collect();
+        (tasks, reports)
+    }
+
+    /// Where a task is among the subtasks of its vertex.
+    pub(super) fn place(&self, attempt: ExecutionAttemptId) -> Place {
+        let vertex = self.plan.graph.vertices.get(attempt.vertex.0 as usize);
+        Place {
+            attempt,
+            parallelism: vertex.map_or(1, |vertex| vertex.parallelism),
+            max_parallelism: vertex.map_or(1, |vertex| vertex.max_parallelism),
+        }
+    }
+
+    /// Builds and starts tasks that were taken, with what was read for them; none starts before all
+    /// are built, because they share rings.
+    pub(super) fn deploy(&mut self, tasks: Vec<Fetched>) -> Reports {
+        let mut reports = Reports::new();
+        let (mut restored, mut ready) = (BTreeMap::new(), Vec::with_capacity(tasks.len()));
+        for (task, fetched) in tasks {
+            if !self.fetching.remove(&task.attempt.into()) {
+                continue; // Cancelled meanwhile, and reported.
+            }
+            match fetched {
+                Ok(from) => {
+                    restored.insert(ExecutionAttemptId::from(task.attempt), from);
+                    ready.push(task);
+                }
+                Err(error) => {
+                    let attempt = ExecutionAttemptId::from(task.attempt);
+                    let name = self.plan.graph.task_name(attempt.vertex, attempt.subtask);
+                    let failure = failure_at(error.to_failure(), &name, &self.spec);
+                    reports.push(report(task.attempt, ExecutionState::Failed, Some(failure)));
+                }
+            }
+        }
+        let tasks = ready;
         let wakers: BTreeMap<ExecutionAttemptId, Waker> = tasks
             .iter()
             .map(|task| (task.attempt.into(), Waker::default()))
@@ -134,8 +195,8 @@ impl Tasks {
         let mut wiring = Wiring::new(&plan, network, partitions, incarnation, &wakers);
         let mut built = Vec::with_capacity(tasks.len());
         for task in &tasks {
-            reports.push(report(task.attempt, ExecutionState::Initializing, None));
-            let context = self.context(task, &wakers);
+            let from = restored.remove(&task.attempt.into()).unwrap_or_default();
+            let context = self.context(task, from, &wakers);
             report::report_task(context.metrics.registry(), &context.counters);
             match wiring
                 .channels(task)
@@ -163,20 +224,31 @@ impl Tasks {
     fn context(
         &self,
         task: &TaskDescriptor,
+        from: Restored,
         wakers: &BTreeMap<ExecutionAttemptId, Waker>,
     ) -> SubtaskContext {
         let attempt: ExecutionAttemptId = task.attempt.into();
-        let vertex = self.plan.graph.vertices.get(attempt.vertex.0 as usize);
+        let place = self.place(attempt);
+        let snapshots = self.snapshots.clone();
+        let settings = CheckpointSettings {
+            restored: from.operators,
+            finished: from.finished,
+            at_least_once: self.at_least_once,
+        };
+        let checkpoint = Checkpoints::new(settings, move |snapshot| {
+            // Nobody wants it when the worker ends.
+            let _ = snapshots.send((attempt, snapshot));
+        });
         SubtaskContext {
             attempt,
             task_name: self.plan.graph.task_name(attempt.vertex, attempt.subtask),
             subtask: attempt.subtask,
-            parallelism: vertex.map_or(1, |vertex| vertex.parallelism),
-            max_parallelism: vertex.map_or(1, |vertex| vertex.max_parallelism),
+            parallelism: place.parallelism,
+            max_parallelism: place.max_parallelism,
             waker: wakers.get(&attempt).cloned().unwrap_or_default(),
             io: tokio::runtime::Handle::current(),
             files: Arc::clone(&self.files),
-            committables: Committables::default(),
+            checkpoint,
             counters: Arc::new(TaskCounters::new(Arc::clone(&self.sources))),
             metrics: report::registry(&self.spec, &self.plan, attempt).task(),
             accumulators: Accumulators::default(),
@@ -212,7 +284,7 @@ impl Tasks {
             waker,
             coordination,
             results,
-            committables,
+            checkpoint,
             counters,
             metrics,
             accumulators,
@@ -226,11 +298,12 @@ impl Tasks {
                 results,
                 waker,
                 name,
-                committables,
+                checkpoint,
                 counters,
                 metrics: metrics.registry().clone(),
                 accumulators,
                 tag,
+                stops: false,
             },
         );
     }
@@ -257,19 +330,49 @@ impl Tasks {
         for attempt in attempts {
             match self.running.get(&ExecutionAttemptId::from(*attempt)) {
                 Some(task) => task.handle.cancel(),
-                None => reports.push(report(*attempt, ExecutionState::Canceled, None)),
+                None => {
+                    self.fetching.remove(&(*attempt).into());
+                    reports.push(report(*attempt, ExecutionState::Canceled, None));
+                }
             }
         }
         reports
     }
 
+    /// Tells a task something about a checkpoint. It may have ended.
+    pub(super) fn tell(&self, attempt: ExecutionAttemptId, request: CheckpointRequest) {
+        if let Some(task) = self.running.get(&attempt) {
+            task.checkpoint.tell(request);
+            task.waker.wake();
+        }
+    }
+
+    /// The attempts that run.
+    pub(super) fn attempts(&self) -> impl Iterator<Item = ExecutionAttemptId> {
+        self.running.keys().copied()
+    }
+
+    /// All tasks end: the job stops behind a savepoint, and they have nothing more to do.
+    pub(super) fn finish_all(&mut self) {
+        for task in self.running.values_mut() {
+            task.stops = true;
+            task.handle.cancel();
+        }
+    }
+
     /// The report of a task that ended.
-    pub(super) fn ended(&mut self, ended: Ended) -> Option<worker_message::Kind> {
+    pub(super) fn ended(
+        &mut self,
+        ended: Ended,
+        checkpoints: &mut WorkerCheckpoints,
+    ) -> Option<worker_message::Kind> {
         let Ended { attempt, exit } = ended;
         let missing = self.partitions.take_missing(attempt);
         let task = self.running.remove(&attempt)?;
+        let earlier = checkpoints.task_ended(attempt);
         let (state, failure) = match exit {
             TaskExit::Finished => (ExecutionState::Finished, None),
+            TaskExit::Canceled if task.stops => (ExecutionState::Finished, None),
             TaskExit::Canceled => (ExecutionState::Canceled, None),
             TaskExit::Failed(error) => {
                 tracing::warn!(task = task.name, "task failed: {error}");
@@ -277,9 +380,9 @@ impl Tasks {
                 (ExecutionState::Failed, Some(failure))
             }
         };
-        let committables = task.committables.take().into_iter();
-        let committables = committables.map(|(node, committable)| StoredCommittable {
-            operator: self.plan.uid_of(node).0.to_be_bytes().to_vec(),
+        let last = task.checkpoint.take_committables().into_iter();
+        let last = last.map(|(operator, committable)| StoredCommittable {
+            operator: operator.0.to_be_bytes().to_vec(),
             committable,
         });
         Some(worker_message::Kind::Task(TaskReport {
@@ -287,7 +390,7 @@ impl Tasks {
             state: state.number(),
             failure,
             missing_partitions: missing.into_iter().map(AttemptId::from).collect(),
-            committables: committables.collect(),
+            committables: earlier.into_iter().chain(last).collect(),
             metrics: Some(report::counted(attempt, &task.counters)),
             accumulators: accumulated(&task.accumulators),
         }))
@@ -350,6 +453,15 @@ fn report(
 fn accumulated(accumulators: &Accumulators) -> Vec<TaskAccumulator> {
     let all = accumulators.snapshot().into_iter();
     all.map(Into::into).collect()
+}
+
+/// `execution.checkpointing.mode`; what cannot be read was refused when the worker started.
+fn at_least_once(plan: &Plan) -> bool {
+    let configuration = Configuration::from_map(plan.graph.configuration.clone());
+    configuration.is_ok_and(|configuration| {
+        let mode = configuration.get(&options::EXECUTION_CHECKPOINTING_MODE);
+        mode == CheckpointingMode::AtLeastOnce
+    })
 }
 
 /// `metrics.latency.interval`; what cannot be read was refused when the worker started.

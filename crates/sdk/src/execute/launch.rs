@@ -174,11 +174,19 @@ impl Launch {
         self.attempt > 1
     }
 
+    /// Whether the job goes on from a savepoint or checkpoint, and so from what it had written.
+    fn is_restored(&self) -> bool {
+        let path = self
+            .configuration
+            .get(&options::EXECUTION_STATE_RECOVERY_PATH);
+        path.is_some()
+    }
+
     /// What `execute()` may do to the world.
     pub(crate) fn stage(&self) -> SubmissionStage {
         match self.role {
             Role::Plan => SubmissionStage::Plan,
-            _ if self.is_retry() => SubmissionStage::Retry,
+            _ if self.is_retry() || self.is_restored() => SubmissionStage::Retry,
             _ => SubmissionStage::First,
         }
     }

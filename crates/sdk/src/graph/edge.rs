@@ -113,8 +113,7 @@ pub(crate) fn gate_factory<T: Record>() -> GateFactory {
     Arc::new(|context, halves, head, timeout| {
         let head: Box<dyn BatchSink<T>> = unbox(head);
         let inputs = OneInput::new(channels(halves), head, Arc::clone(&context.counters));
-        let (clock, counters) = (context.clock.clone(), Arc::clone(&context.counters));
-        Box::new(Gate::new(inputs, timeout, clock, counters))
+        Box::new(Gate::new(inputs, timeout, context))
     })
 }
 

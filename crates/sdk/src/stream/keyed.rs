@@ -280,7 +280,7 @@ where
         F: Fold<T> + Clone + Sync,
     {
         self.transform(operator, move |context, selector, output| {
-            Ok(keyed_fold(context, selector, fold.clone(), output))
+            keyed_fold(context, selector, fold.clone(), output)
         })
     }
 }

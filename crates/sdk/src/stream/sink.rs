@@ -82,11 +82,10 @@ impl<T: Record, H: Record, P: Pipe<H, Out = T>> DataStream<T, H, P> {
     {
         // The sink is a node of its own: settings of the sink are not those of what is before it.
         let stream = self.seal();
-        let position = stream.env.next_node() as u32;
         let factory = NodeFactory::Operator {
             operator: Arc::new(move |context, _| {
                 let writer = make(context)?;
-                let sink = SinkOperator::new(writer, position, context);
+                let sink = SinkOperator::new(writer, context);
                 Ok(boxed_sink::<T>(sink))
             }),
             gate: gate_factory::<T>(),

@@ -173,8 +173,7 @@ where
         if second_first {
             inputs.read_second_first();
         }
-        let (clock, counters) = (context.clock.clone(), Arc::clone(&context.counters));
-        Ok(Box::new(Gate::new(inputs, timeout, clock, counters)))
+        Ok(Box::new(Gate::new(inputs, timeout, context)))
     }));
     second.edge.input = 1;
     let env = first.env;

@@ -321,7 +321,7 @@ impl SinkWriter<i64> for SumWriter {
         Ok(())
     }
 
-    fn prepare_commit(&mut self) -> Result<Poll<Vec<i64>>, TaskError> {
+    fn prepare_commit(&mut self, _end_of_input: bool) -> Result<Poll<Vec<i64>>, TaskError> {
         assert_eq!(self.watermark, i64::MAX, "the end of event time was told");
         Ok(Poll::Ready(vec![self.sum]))
     }

@@ -64,11 +64,17 @@ async fn a_commit_may_be_tried_again() {
     let output = output(root, 3);
     // The first try ended after one file.
     let first = vec![parts[0].clone()];
-    output.commit(&file_systems(), first).await.unwrap();
+    output
+        .commit(&file_systems(), CommitStage::EndWithoutCheckpoints, first)
+        .await
+        .unwrap();
     pending(root, 3, "b", 2);
     for _ in 0..2 {
         let all = parts.to_vec();
-        output.commit(&file_systems(), all).await.unwrap();
+        output
+            .commit(&file_systems(), CommitStage::EndWithoutCheckpoints, all)
+            .await
+            .unwrap();
         let second = format!("b/{}", name(3, 2));
         assert_eq!(names(root), ["b".to_owned(), second.clone(), name(3, 1)]);
         assert_eq!(std::fs::read_to_string(root.join(second)).unwrap(), "2");
@@ -87,7 +93,14 @@ async fn a_commit_removes_the_leftovers_of_its_operator_only() {
     pending(root, 1, "shared", 6);
     std::fs::write(root.join(".part-of-nobody"), "").unwrap();
     let output = output(root, 1);
-    output.commit(&file_systems(), vec![part]).await.unwrap();
+    output
+        .commit(
+            &file_systems(),
+            CommitStage::EndWithoutCheckpoints,
+            vec![part],
+        )
+        .await
+        .unwrap();
     assert_eq!(
         names(root),
         [
@@ -109,7 +122,11 @@ async fn a_file_that_is_gone_cannot_be_committed() {
     };
     let output = output(directory.path(), 1);
     let error = output
-        .commit(&file_systems(), vec![part])
+        .commit(
+            &file_systems(),
+            CommitStage::EndWithoutCheckpoints,
+            vec![part],
+        )
         .await
         .unwrap_err();
     let expected = format!("{}' cannot be committed", name(1, 9));
@@ -124,7 +141,14 @@ async fn many_files_are_renamed_side_by_side() {
         .map(|n| pending(root, 1, &format!("{}", n / 10), (n % 10) as u8))
         .collect();
     let output = output(root, 1);
-    output.commit(&file_systems(), parts.clone()).await.unwrap();
+    output
+        .commit(
+            &file_systems(),
+            CommitStage::EndWithoutCheckpoints,
+            parts.clone(),
+        )
+        .await
+        .unwrap();
     let visible = names(root);
     assert_eq!(visible.len(), 110);
     for part in parts {
@@ -173,7 +197,10 @@ async fn what_an_earlier_attempt_had_committed_is_replaced() {
     // Twice: the answer of the first may be lost.
     for _ in 0..2 {
         let parts = vec![part.clone()];
-        output.commit(&file_systems(), parts).await.unwrap();
+        output
+            .commit(&file_systems(), CommitStage::EndWithoutCheckpoints, parts)
+            .await
+            .unwrap();
         assert_eq!(
             names(root),
             [

@@ -49,7 +49,7 @@ impl<S: Sink<u64, Writer = W>, W: SinkWriter<u64, Committable = PartFile>> Test<
             .create_writer(&SinkContext::new(&context, directory))
             .unwrap();
         Self {
-            writer: SinkOperator::new(Driven(writer), 0, &context),
+            writer: SinkOperator::new(Driven(writer), &context),
             sink,
             context,
             root,
@@ -87,7 +87,7 @@ impl<S: Sink<u64, Writer = W>, W: SinkWriter<u64, Committable = PartFile>> Test<
     fn finish(&mut self) -> Vec<PartFile> {
         self.writer.control(Control::End).unwrap();
         self.settle();
-        let committables = self.context.committables.take().into_iter();
+        let committables = self.context.checkpoint.take_committables().into_iter();
         committables
             .map(|(_, bytes)| flott_record::codec::decode(&mut bytes.as_slice()).unwrap())
             .collect()
@@ -349,8 +349,7 @@ fn a_file_that_cannot_be_created_is_an_error_by_name() {
     for _ in 0..100 {
         let context = SubtaskContext::for_tests("Sink: files");
         let place = SinkContext::new(&context, target.clone().into_bytes());
-        let mut writer =
-            SinkOperator::new(Driven(sink.create_writer(&place).unwrap()), 0, &context);
+        let mut writer = SinkOperator::new(Driven(sink.create_writer(&place).unwrap()), &context);
         let mut batch = Batch::default();
         batch.push(1, NO_TIMESTAMP);
         writer.batch(&mut batch).unwrap();

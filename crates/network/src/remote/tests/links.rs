@@ -25,7 +25,7 @@ fn everything_arrives_in_order() {
                 tx.send(data(payload));
                 sent += 1;
                 if sent.is_multiple_of(100) {
-                    tx.control(Control::Barrier(u64::from(sent)));
+                    tx.control(Control::Barrier(Barrier::for_tests(u64::from(sent))));
                 }
                 if sent == 10_000 {
                     tx.control(Control::End);
@@ -44,8 +44,8 @@ fn everything_arrives_in_order() {
                         received += 1;
                         rx.recycle(frame.payload);
                     }
-                    RemoteMessage::Control(Control::Barrier(id)) => {
-                        assert_eq!(id, u64::from(received));
+                    RemoteMessage::Control(Control::Barrier(barrier)) => {
+                        assert_eq!(barrier.checkpoint.0, u64::from(received));
                     }
                     RemoteMessage::Control(control) => assert_eq!(control, Control::End),
                 }

@@ -27,6 +27,7 @@ fn sum(context: &SubtaskContext, next: impl BatchSink<Word> + 'static) -> Box<dy
         Reduce(|sum: &mut Word, row: Word| sum.1 += row.1),
         Output::to(Box::new(next)),
     )
+    .unwrap()
 }
 
 /// Words of 97 keys with event times that go up and down.
@@ -118,7 +119,8 @@ fn batch_stops_where_there_is_no_room_and_goes_on() {
         ByValue::new(|row: &(u64, u64)| row.0),
         Reduce(|sum: &mut (u64, u64), row: (u64, u64)| sum.1 += row.1),
         Output::to(Box::new(narrow.clone())),
-    );
+    )
+    .unwrap();
     let keys = batch_rows::<(u64, u64)>() as u64 * 20;
     let mut batch = Batch::default();
     for at in 0..2 * keys {
@@ -172,7 +174,8 @@ fn aggregates_have_a_type_of_their_own() {
             ByRef::new(|row: &Word| &row.0),
             Aggregate(Mean),
             Output::to(Box::new(keep.clone())),
-        );
+        )
+        .unwrap();
         let mut batch = Batch::default();
         for (key, n) in [("a", 10), ("a", 20), ("b", 7), ("a", 30)] {
             batch.push((key.to_owned(), n), NO_TIMESTAMP);
@@ -195,7 +198,8 @@ fn hashes_of_the_writer_are_used_and_collisions_are_told_apart() {
         ByValue::new(|row: &(u32, u32)| row.0),
         Reduce(|sum: &mut (u32, u32), row: (u32, u32)| sum.1 += row.1),
         Output::to(Box::new(keep.clone())),
-    );
+    )
+    .unwrap();
     let mut batch = Batch::default();
     for key in [1, 2, 1] {
         batch.push((key, 1), 0);
@@ -214,7 +218,8 @@ fn a_panic_names_operator_and_record() {
             ByRef::new(|row: &Word| &row.0),
             Reduce(|_: &mut Word, _| panic!("boom")),
             Output::to(Box::new(Keep::default())),
-        );
+        )
+        .unwrap();
         let mut batch = Batch::default();
         for key in ["a", "b", "a"] {
             batch.push((key.to_owned(), 1), NO_TIMESTAMP);

@@ -3,10 +3,14 @@
 use std::collections::VecDeque;
 
 use flott_record::{Key, Record};
-use flott_state::KeyedTable;
+use flott_state::{KeyedTable, OperatorSnapshot, RestoredOperator, StateError};
 
 use super::walk::{Rows, Walk};
 use crate::window::periods::Periods;
+
+/// States: the panes by their start, and how far windows have fired.
+const PANES: &str = "panes";
+const REACHED: &str = "reached";
 
 struct Pane<K, V> {
     start: i64,
@@ -280,6 +284,43 @@ impl<K: Key, V: Record> PaneStore<K, V> {
             }
         }
         merged
+    }
+
+    /// Hands over the panes, and how far their windows have fired.
+    pub(super) fn snapshot(
+        &mut self,
+        reached: i64,
+        snapshot: &mut OperatorSnapshot,
+    ) -> Result<(), StateError> {
+        let panes = self.panes.iter_mut();
+        snapshot.tables(PANES, panes.map(|pane| (pane.start, &mut pane.rows)))?;
+        if reached == i64::MIN {
+            return Ok(());
+        }
+        snapshot.value(REACHED, &[reached, self.fired, self.cleared])
+    }
+
+    /// Takes over the panes of a checkpoint. The time that was reached: what is late stays late, and
+    /// no window fires twice.
+    pub(super) fn restore(&mut self, restored: &RestoredOperator) -> Result<i64, StateError> {
+        let mut panes: Vec<(i64, KeyedTable<K, V>)> = restored.tables(PANES)?;
+        panes.sort_unstable_by_key(|(start, _)| *start);
+        let all: Vec<(u32, [i64; 3])> = restored.value(REACHED)?;
+        // All subtasks have seen the same watermarks before the barrier.
+        let least = |at: usize| all.iter().map(|(_, times)| times[at]).min();
+        let reached = least(0).unwrap_or(i64::MIN);
+        self.fired = least(1).unwrap_or(i64::MIN);
+        self.cleared = least(2).unwrap_or(i64::MIN);
+        for (start, rows) in panes {
+            self.panes.push_back(Pane {
+                start,
+                last: start.saturating_add(self.length - 1),
+                fired: self.first_end(start) <= reached,
+                rows,
+            });
+        }
+        self.hot = usize::MAX;
+        Ok(reached)
     }
 
     /// Forgets everything.

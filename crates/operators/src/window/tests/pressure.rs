@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use flott_network::{Batch, Control};
+use flott_network::{Barrier, Batch, Control};
 
 use super::harness::ms;
 use crate::keyed::{ByRef, Reduce};
@@ -92,7 +92,9 @@ fn check<R: Trigger<Wide, TimeWindow>>(trigger: Option<R>, size: u64) {
     operator.control(Control::Watermark(9)).unwrap();
     // Somebody who does not wait: all this must stay behind what fires.
     operator.batch(&mut rows(20)).unwrap();
-    operator.control(Control::Barrier(7)).unwrap();
+    operator
+        .control(Control::Barrier(Barrier::for_tests(7)))
+        .unwrap();
     operator.control(Control::Watermark(i64::MAX)).unwrap();
     operator.control(Control::End).unwrap();
     assert!(!operator.settle().unwrap());
@@ -105,7 +107,7 @@ fn check<R: Trigger<Wide, TimeWindow>>(trigger: Option<R>, size: u64) {
     let before: Vec<Control> = log.controls.iter().map(|(_, control)| *control).collect();
     let expected = [
         Control::Watermark(9),
-        Control::Barrier(7),
+        Control::Barrier(Barrier::for_tests(7)),
         Control::Watermark(i64::MAX),
         Control::End,
     ];

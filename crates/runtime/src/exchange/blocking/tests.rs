@@ -17,7 +17,7 @@ use flott_network::partition::{
 use flott_network::{Batch, Control, NO_TIMESTAMP, Wake, Waker};
 use flott_operators::keyed::ByValue;
 use flott_operators::pipe::Writer;
-use flott_operators::{BatchSink, Collect, TaskClock, TaskError, TwoInputSink};
+use flott_operators::{BatchSink, Collect, SubtaskContext, TaskError, TwoInputSink};
 use tokio::runtime::{Handle, Runtime};
 
 use super::*;
@@ -267,8 +267,8 @@ impl TwoInputSink<Row, Row> for Head {
 
 /// Runs a task to its end, asleep while it has nothing to do.
 fn run<S: InputSet>(inputs: S, sleeper: &Sleeper) -> Result<(), TaskError> {
-    let clock = TaskClock::manual(0);
-    let mut gate = Gate::new(inputs, BufferTimeout::Never, clock, Arc::default());
+    let context = SubtaskContext::for_tests("Map");
+    let mut gate = Gate::new(inputs, BufferTimeout::Never, &context);
     loop {
         match gate.poll()? {
             Poll::Done => return Ok(()),

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use flott_network::{Batch, DataFrame, LocalSender, Message, NO_TIMESTAMP, Waker, local_channel};
-use flott_operators::BatchSink;
+use flott_network::{
+    Barrier, Batch, DataFrame, LocalSender, Message, NO_TIMESTAMP, Waker, local_channel,
+};
+use flott_operators::{BatchSink, SubtaskContext, TaskClock};
 use flott_record::codec;
 
 use super::*;
@@ -47,7 +49,11 @@ fn gate(channels: usize) -> (Gate<OneInput<u64>>, Vec<LocalSender<u64>>, Seen) {
         .unzip();
     let timeout = BufferTimeout::After(Duration::ZERO);
     let inputs = OneInput::new(receivers, Box::new(seen.clone()), Arc::default());
-    let gate = Gate::new(inputs, timeout, TaskClock::system(), Arc::default());
+    let context = SubtaskContext {
+        clock: TaskClock::system(),
+        ..SubtaskContext::for_tests("Map")
+    };
+    let gate = Gate::new(inputs, timeout, &context);
     (gate, senders, seen)
 }
 
@@ -84,24 +90,24 @@ fn the_watermark_is_the_smallest_of_the_open_channels() {
 #[test]
 fn rows_behind_a_barrier_wait_for_the_other_channels() {
     let (mut gate, mut senders, seen) = gate(2);
-    senders[0].send(Message::Control(Control::Barrier(1)));
+    senders[0].send(Message::Control(Control::Barrier(Barrier::for_tests(1))));
     senders[0].send(rows(&[100]));
     senders[1].send(rows(&[1]));
     gate.poll().unwrap();
     assert_eq!(*seen.rows.lock().unwrap(), [1]);
-    senders[1].send(Message::Control(Control::Barrier(1)));
+    senders[1].send(Message::Control(Control::Barrier(Barrier::for_tests(1))));
     gate.poll().unwrap();
-    assert_eq!(controls(&seen), [Control::Barrier(1)]);
+    assert_eq!(controls(&seen), [Control::Barrier(Barrier::for_tests(1))]);
     assert_eq!(*seen.rows.lock().unwrap(), [1, 100]);
 }
 
 #[test]
 fn a_channel_that_ends_counts_as_aligned() {
     let (mut gate, mut senders, seen) = gate(2);
-    senders[0].send(Message::Control(Control::Barrier(1)));
+    senders[0].send(Message::Control(Control::Barrier(Barrier::for_tests(1))));
     senders[1].send(Message::Control(Control::End));
     gate.poll().unwrap();
-    assert_eq!(controls(&seen), [Control::Barrier(1)]);
+    assert_eq!(controls(&seen), [Control::Barrier(Barrier::for_tests(1))]);
 }
 
 #[test]

@@ -126,12 +126,12 @@ fn consume(worker: &Partitions, sources: [(&str, &str); 2]) -> Result<u64, TaskE
     });
     let own = attempt(1, 0);
     let input = worker.input(&task(&graph, own), &gate(partitions.collect()))?;
-    let counters = Arc::default();
+    let context = flott_operators::SubtaskContext::for_tests("Sink");
+    let counters = Arc::clone(&context.counters);
     let channels = vec![InputChannel::new(InputHalf::Partition(Box::new(input)))];
     let head = Box::new(flott_operators::chain::Tee::<u64>::new(Vec::new()));
     let inputs = OneInput::new(channels, head, Arc::clone(&counters));
-    let clock = flott_operators::TaskClock::manual(0);
-    let mut gate = Gate::new(inputs, BufferTimeout::Never, clock, Arc::clone(&counters));
+    let mut gate = Gate::new(inputs, BufferTimeout::Never, &context);
     let mut failed = None;
     until(|| match gate.poll() {
         Ok(poll) => poll == Poll::Done,

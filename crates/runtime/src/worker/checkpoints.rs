@@ -1,0 +1,145 @@
+//! The checkpoints of a worker: tasks are told to begin them, their snapshots are written beside the
+//! tasks, and reported when they are stored.
+
+mod restore;
+mod upload;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use flott_config::{Configuration, options};
+use flott_filesystem::FileSystems;
+use flott_model::{CheckpointId, ExecutionAttemptId, SnapshotKind, StoredCommittable};
+use flott_network::Barrier;
+use flott_operators::checkpoint::{CheckpointRequest, TaskSnapshot};
+use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, WorkerMessage};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+pub(super) use restore::{Place, Restored, fetch};
+pub(super) use upload::Snapshotted;
+use upload::{Target, Upload};
+
+/// A task's snapshot, from its thread.
+pub(super) type Taken = (ExecutionAttemptId, TaskSnapshot);
+
+/// The checkpoints of one worker.
+pub(super) struct Checkpoints {
+    files: Arc<FileSystems>,
+    /// State up to so many bytes goes into the acknowledgement.
+    inline: usize,
+    messages: mpsc::Sender<WorkerMessage>,
+    // Bounded by tasks and checkpoints under way.
+    take: UnboundedSender<Taken>,
+    taken: UnboundedReceiver<Taken>,
+    /// Those that have begun and have not ended.
+    begun: BTreeMap<CheckpointId, Upload>,
+    /// Snapshots of checkpoints of whose beginning the JobMaster's word has not come yet.
+    early: BTreeMap<CheckpointId, Vec<Snapshotted>>,
+    /// What sinks gave to checkpoints that are not known to be complete.
+    uncommitted: BTreeMap<ExecutionAttemptId, Vec<(CheckpointId, StoredCommittable)>>,
+    /// The newest checkpoint that has ended.
+    ended: Option<CheckpointId>,
+}
+
+/// Early snapshots of so many checkpoints are kept.
+const MOST_EARLY: usize = 8;
+
+impl Checkpoints {
+    pub(super) fn new(
+        files: Arc<FileSystems>,
+        configuration: &Configuration,
+        messages: mpsc::Sender<WorkerMessage>,
+    ) -> Self {
+        let (take, taken) = unbounded_channel();
+        let inline = configuration.get(&options::STATE_STORAGE_FS_MEMORY_THRESHOLD);
+        Self {
+            files,
+            inline: usize::try_from(inline.bytes()).unwrap_or(usize::MAX),
+            messages,
+            take,
+            taken,
+            begun: BTreeMap::new(),
+            early: BTreeMap::new(),
+            uncommitted: BTreeMap::new(),
+            ended: None,
+        }
+    }
+
+    /// Where tasks send their snapshots.
+    pub(super) fn sender(&self) -> UnboundedSender<Taken> {
+        self.take.clone()
+    }
+
+    /// The next snapshot of a task.
+    pub(super) async fn next(&mut self) -> Option<Taken> {
+        self.taken.recv().await
+    }
+
+    /// A checkpoint has begun. The barrier that the named tasks are to send.
+    pub(super) fn begin(&mut self, begin: &BeginCheckpoint) -> Option<Barrier> {
+        let kind = SnapshotKind::from_number(begin.kind)?;
+        let checkpoint = CheckpointId(begin.checkpoint);
+        let target = Target {
+            checkpoint,
+            directory: Some(begin.directory.clone()).filter(|directory| !directory.is_empty()),
+            inline: self.inline,
+        };
+        if self.ended < Some(checkpoint) && !self.begun.contains_key(&checkpoint) {
+            let upload = Upload::start(target, Arc::clone(&self.files), self.messages.clone());
+            for early in self.early.remove(&checkpoint).unwrap_or_default() {
+                upload.store(early);
+            }
+            self.begun.insert(checkpoint, upload);
+        }
+        Some(Barrier::new(checkpoint, kind, begin.timestamp_ms))
+    }
+
+    /// A task's snapshot is whole.
+    pub(super) fn store(&mut self, mut snapshotted: Snapshotted) {
+        let checkpoint = snapshotted.snapshot.barrier.checkpoint;
+        let attempt = snapshotted.place.attempt;
+        let pending = self.uncommitted.entry(attempt).or_default();
+        let committables = std::mem::take(&mut snapshotted.snapshot.committables);
+        pending.extend(committables.into_iter().map(|(operator, committable)| {
+            let operator = operator.0.to_be_bytes().to_vec();
+            let stored = StoredCommittable {
+                operator,
+                committable,
+            };
+            (checkpoint, stored)
+        }));
+        // Those of a checkpoint that was given up come with the next one.
+        snapshotted.committables = pending.iter().map(|(_, one)| one.clone()).collect();
+        if let Some(upload) = self.begun.get(&checkpoint) {
+            upload.store(snapshotted);
+        } else if self.ended < Some(checkpoint) {
+            self.early.entry(checkpoint).or_default().push(snapshotted);
+            while self.early.len() > MOST_EARLY {
+                self.early.pop_first();
+            }
+        }
+    }
+
+    /// A checkpoint has ended. What tasks are to be told, if it was given up.
+    pub(super) fn end(&mut self, end: EndCheckpoint) -> Option<CheckpointRequest> {
+        let checkpoint = CheckpointId(end.checkpoint);
+        self.ended = self.ended.max(Some(checkpoint));
+        self.early.remove(&checkpoint);
+        // Whatever is under way for it stops.
+        self.begun.remove(&checkpoint);
+        if !end.completed {
+            return Some(CheckpointRequest::Abort(checkpoint));
+        }
+        for pending in self.uncommitted.values_mut() {
+            pending.retain(|(of, _)| *of > checkpoint);
+        }
+        None
+    }
+
+    /// A task has ended: what its sinks gave that is not known to be in a complete checkpoint.
+    pub(super) fn task_ended(&mut self, attempt: ExecutionAttemptId) -> Vec<StoredCommittable> {
+        let pending = self.uncommitted.remove(&attempt).unwrap_or_default();
+        pending.into_iter().map(|(_, one)| one).collect()
+    }
+}
