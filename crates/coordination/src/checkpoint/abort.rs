@@ -137,6 +137,9 @@ impl Checkpoints {
         let Some(closing) = self.closing.take() else {
             return;
         };
+        if closing.request.cancel && closing.savepoint.is_some() {
+            return; // It was answered, and this is what was wanted.
+        }
         let why = match &closing.savepoint {
             Some(savepoint) => format!(
                 "the savepoint is complete at {}, but the job did not finish: {why}",

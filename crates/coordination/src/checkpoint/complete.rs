@@ -90,14 +90,11 @@ impl Checkpoints {
     }
 
     fn fulfil(&mut self, request: Request, result: SnapshotResult) {
-        if request.kind.stops()
-            && let Some(closing) = &mut self.closing
-        {
-            closing.savepoint = Some(result);
-            return; // Its tasks finish now.
+        if let Some(closing) = &mut self.closing {
+            closing.savepoint = Some(result.clone());
         }
-        if request.cancel {
-            self.closing = None;
+        if request.kind.stops() {
+            return; // Its tasks finish now.
         }
         self.act(JobAction::SnapshotRequestDone {
             request: request.number,

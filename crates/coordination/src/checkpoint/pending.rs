@@ -240,3 +240,73 @@ pub(super) fn beginners(tasks: &[Vec<Participant>]) -> BTreeMap<WorkerId, Vec<Ex
     }
     told
 }
+
+#[cfg(test)]
+mod tests {
+    use flott_model::{ContainerId, Epoch, Incarnation, VertexId};
+
+    use super::*;
+
+    fn participant(vertex: u32, subtask: u32, finished: bool) -> Participant {
+        Participant {
+            attempt: ExecutionAttemptId {
+                epoch: Epoch(1),
+                vertex: VertexId(vertex),
+                subtask,
+                attempt: 0,
+            },
+            worker: Some(WorkerId {
+                container: ContainerId(format!("c{subtask}")),
+                incarnation: Incarnation(1),
+            }),
+            source: vertex == 0,
+            begins: vertex == 0 && !finished,
+            finished: finished.then(Vec::new),
+        }
+    }
+
+    /// Two sources, the first of them finished, and a sink.
+    fn tasks() -> Vec<Vec<Participant>> {
+        vec![
+            vec![participant(0, 0, true), participant(0, 1, false)],
+            vec![participant(1, 0, false)],
+        ]
+    }
+
+    #[test]
+    fn it_is_whole_when_all_and_then_the_enumerators_have_handed_over() {
+        let mut collecting = Collecting::new(tasks());
+        let attempts: Vec<ExecutionAttemptId> = collecting.attempts().collect();
+        let mut acknowledge = |collecting: &mut Collecting, which: usize| {
+            let taken = collecting.acknowledge(attempts[which], SubtaskSnapshot::default());
+            collecting.check();
+            taken
+        };
+        assert!(!acknowledge(&mut collecting, 0), "it has finished");
+        assert!(collecting.awaits(attempts[2]));
+        assert!(acknowledge(&mut collecting, 2));
+        assert!(!acknowledge(&mut collecting, 2), "doubled");
+        assert!(!collecting.ask_enumerators(), "a source is missing");
+        assert!(!collecting.enumerators_are(Vec::new()), "nobody asked");
+        assert!(acknowledge(&mut collecting, 1));
+        assert!(collecting.ask_enumerators());
+        assert!(!collecting.ask_enumerators(), "once");
+        assert!(!collecting.is_whole());
+        assert!(collecting.enumerators_are(vec![EnumeratorState::default()]));
+        assert!(collecting.is_whole());
+        let (snapshots, states) = collecting.take();
+        assert_eq!(
+            snapshots.iter().map(Vec::len).collect::<Vec<usize>>(),
+            [2, 1]
+        );
+        assert!(snapshots[0][0].finished && !snapshots[0][1].finished);
+        assert_eq!(states.len(), 1);
+    }
+
+    #[test]
+    fn only_those_that_run_without_producers_are_told() {
+        let told = beginners(&tasks());
+        assert_eq!(told.len(), 1);
+        assert_eq!(told.values().next().unwrap()[0].subtask, 1);
+    }
+}

@@ -46,6 +46,6 @@ pub(super) struct Closing {
     pub(super) request: Request,
     /// Sources were told to stop.
     pub(super) stopped: bool,
-    /// Set when its savepoint is complete, and tasks are to finish.
+    /// Set when its savepoint is complete: tasks are to finish, or are cancelled.
     pub(super) savepoint: Option<SnapshotResult>,
 }

@@ -156,7 +156,7 @@ impl JobCore {
                 failure: None,
             });
         }
-        self.checkpoints.prepare_restore(self.now, false);
+        self.prepare_restore(false);
         self.rescan_regions();
         self.deploy_ready();
     }

@@ -33,7 +33,7 @@ impl JobCore {
             None,
         );
         self.executions.renew(self.now);
-        self.checkpoints.prepare_restore(self.now, true);
+        self.prepare_restore(true);
         if let Some(Stages { regions, .. }) = &mut self.stages {
             regions.all_renewed();
         }

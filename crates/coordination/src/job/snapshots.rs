@@ -20,15 +20,28 @@ impl JobCore {
             let running = self.can_checkpoint();
             self.checkpoints
                 .advance(self.now, running, self.commits.open());
-            let effects = self.checkpoints.take_effects();
-            if effects.is_empty() {
+            if !self.perform_effects() {
                 break;
-            }
-            for effect in effects {
-                self.perform(effect);
             }
         }
         self.commit_while_running();
+    }
+
+    /// Whether there were any.
+    fn perform_effects(&mut self) -> bool {
+        let effects = self.checkpoints.take_effects();
+        let any = !effects.is_empty();
+        for effect in effects {
+            self.perform(effect);
+        }
+        any
+    }
+
+    /// Before tasks are deployed anew: `everything`, or some regions.
+    pub(super) fn prepare_restore(&mut self, everything: bool) {
+        self.checkpoints.prepare_restore(self.now, everything);
+        // At once: what is said of the sources comes before their deployment.
+        self.perform_effects();
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -72,7 +85,8 @@ impl JobCore {
         let workers = self.workers.registered().cloned();
         let mut running: BTreeMap<WorkerId, Vec<ExecutionAttemptId>> =
             workers.map(|worker| (worker, Vec::new())).collect();
-        for execution in self.executions.iter().filter(|it| it.is_live()) {
+        let executions = self.executions.iter();
+        for execution in executions.filter(|it| it.state == ExecutionState::Running) {
             let there = execution.worker().and_then(|it| running.get_mut(it));
             if let Some(attempts) = there {
                 attempts.push(execution.attempt);

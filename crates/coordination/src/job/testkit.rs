@@ -1,36 +1,48 @@
 //! Short ways to build graphs, slots and events, and to read actions, for the tests of this module.
 
+mod checkpoints;
+mod describe;
+
 use std::time::Duration;
 
 use flott_model::{
     ContainerId, Epoch, Exchange, ExecutionAttemptId, ExecutionState, Failure, FailureClass,
-    Incarnation, JobEdge, JobGraph, JobId, JobVertex, ShipStrategy, SlotId, StoredCommittable,
-    VertexId,
+    Incarnation, JobEdge, JobGraph, JobId, JobVertex, OperatorMeta, ShipStrategy, SlotId,
+    StoredCommittable, VertexId,
 };
 
 use super::JobCore;
-use super::message::{
-    JobAction, JobEvent, JobSettings, RestartStrategy, SlotOffer, Timer, WorkerId,
-};
+use super::message::{JobEvent, JobSettings, RestartStrategy, SlotOffer, Timer, WorkerId};
 use crate::checkpoint::{CheckpointSettings, Origin};
+pub(super) use checkpoints::{decisions, every_ten_seconds, snapshot};
+use describe::{describe, short_attempt};
 
 pub(super) fn graph(vertices: &[(&str, u32)], edges: &[JobEdge]) -> JobGraph {
     JobGraph {
         name: "job".to_owned(),
-        vertices: vertices
-            .iter()
-            .map(|(name, parallelism)| JobVertex {
+        vertices: (0..)
+            .zip(vertices)
+            .map(|(position, (name, parallelism))| JobVertex {
+                uid: uid(position),
                 name: (*name).to_owned(),
+                operators: vec![OperatorMeta {
+                    uid: uid(position),
+                    name: (*name).to_owned(),
+                }],
                 parallelism: *parallelism,
                 max_parallelism: 128,
                 slot_sharing_group: "default".to_owned(),
-                ..JobVertex::default()
             })
             .collect(),
         edges: edges.to_vec(),
         protocol_version: flott_model::PROTOCOL_VERSION,
         ..JobGraph::default()
     }
+}
+
+/// The uid of the operator of a vertex.
+pub(super) fn uid(vertex: u32) -> Vec<u8> {
+    u128::from(vertex).to_be_bytes().to_vec()
 }
 
 pub(super) fn edge(source: u32, target: u32, ship: ShipStrategy) -> JobEdge {
@@ -124,7 +136,7 @@ pub(super) fn transient(message: &str) -> Failure {
 
 pub(super) fn output(vertex: u32, byte: u8) -> StoredCommittable {
     StoredCommittable {
-        operator: u128::from(vertex).to_be_bytes().to_vec(),
+        operator: uid(vertex),
         committable: vec![byte],
     }
 }
@@ -137,8 +149,12 @@ pub(super) struct Script {
 
 impl Script {
     pub(super) fn new(graph: &JobGraph, strategy: RestartStrategy) -> Self {
+        Self::of(settings(strategy), graph, Origin::default())
+    }
+
+    pub(super) fn of(settings: JobSettings, graph: &JobGraph, origin: Origin) -> Self {
         Self {
-            core: JobCore::new(settings(strategy), graph, Origin::default()),
+            core: JobCore::new(settings, graph, origin),
             seconds: 0,
         }
     }
@@ -294,159 +310,4 @@ pub(super) fn without_executions(actions: Vec<String>) -> Vec<String> {
         .into_iter()
         .filter(|action| !action.starts_with('v'))
         .collect()
-}
-
-fn short(worker: &WorkerId) -> String {
-    format!(
-        "{}#{}",
-        worker.container,
-        worker.incarnation.0 & 0xffff_ffff
-    )
-}
-
-fn short_attempt(attempt: &ExecutionAttemptId) -> String {
-    format!(
-        "v{}_{}_{}",
-        attempt.vertex.0, attempt.subtask, attempt.attempt
-    )
-}
-
-fn short_slots(slots: &[SlotId]) -> String {
-    let names: Vec<String> = slots
-        .iter()
-        .map(|slot| format!("{}/{}", slot.container, slot.index))
-        .collect();
-    names.join(" ")
-}
-
-/// Actions on checkpoints.
-fn describe_checkpoint(action: &JobAction) -> String {
-    let attempts = |attempts: &[ExecutionAttemptId]| {
-        let names: Vec<String> = attempts.iter().map(short_attempt).collect();
-        names.join(" ")
-    };
-    match action {
-        JobAction::OpenCheckpoint {
-            checkpoint,
-            kind,
-            directory,
-        } => format!(
-            "open {checkpoint} {kind:?}{}",
-            directory
-                .as_ref()
-                .map_or(String::new(), |it| format!(" in {it}"))
-        ),
-        JobAction::TriggerCheckpoint {
-            worker,
-            attempts: which,
-            trigger,
-        } => format!(
-            "trigger {} {}: {}",
-            trigger.checkpoint,
-            short(worker),
-            attempts(which)
-        ),
-        JobAction::SnapshotEnumerators { checkpoint } => format!("enumerators {checkpoint}"),
-        JobAction::StoreMetadata {
-            checkpoint,
-            directory,
-            ..
-        } => format!("store {checkpoint} in {directory}"),
-        JobAction::NotifyCompleted {
-            worker,
-            checkpoint,
-            attempts: which,
-        } => format!(
-            "completed {checkpoint} {}: {}",
-            short(worker),
-            attempts(which)
-        ),
-        JobAction::NotifyAborted {
-            worker,
-            checkpoint,
-            attempts: which,
-        } => format!(
-            "aborted {checkpoint} {}: {}",
-            short(worker),
-            attempts(which)
-        ),
-        JobAction::Discard {
-            checkpoint,
-            directory,
-            keep,
-            files,
-        } => format!("discard {checkpoint} {directory} keep {keep:?} files {files:?}"),
-        JobAction::CheckpointChanged(Some(checkpoint)) => format!("changed {checkpoint}"),
-        JobAction::CheckpointChanged(None) => "changed all".to_owned(),
-        JobAction::SnapshotRequestDone { request, result } => match result {
-            Ok(done) => format!("request {request}: {} at {}", done.checkpoint, done.path),
-            Err(failure) => format!("request {request}: {failure}"),
-        },
-        JobAction::ResetEnumerators { checkpoint, states } => {
-            format!(
-                "enumerators begin with {checkpoint:?}: {} states",
-                states.len()
-            )
-        }
-        other => unreachable!("{other:?} is described elsewhere"),
-    }
-}
-
-fn describe(action: &JobAction) -> String {
-    match action {
-        JobAction::RequireSlots(slots) => format!("require {slots}"),
-        JobAction::ReleaseSlots(slots) => format!("release {}", short_slots(slots)),
-        JobAction::StartWorker { worker, slots } => format!("start {} {slots:?}", short(worker)),
-        JobAction::StopWorker(worker) => format!("stop {}", short(worker)),
-        JobAction::Deploy { worker, tasks } => {
-            let names: Vec<String> = tasks
-                .iter()
-                .map(|task| short_attempt(&task.attempt))
-                .collect();
-            format!("deploy {}: {}", short(worker), names.join(" "))
-        }
-        JobAction::CancelTasks { worker, attempts } => {
-            let names: Vec<String> = attempts.iter().map(short_attempt).collect();
-            format!("cancel {}: {}", short(worker), names.join(" "))
-        }
-        JobAction::Commit {
-            worker,
-            round,
-            outputs,
-            ..
-        } => {
-            let bytes: Vec<u8> = outputs
-                .iter()
-                .flat_map(|output| output.committable.clone())
-                .collect();
-            format!("commit {} round {round} {bytes:?}", short(worker))
-        }
-        JobAction::ReleasePartitions => "release partitions".to_owned(),
-        JobAction::ScheduleTimer(timer, due) => {
-            let name = match timer {
-                Timer::SlotRequest(request) => format!("slots {request}"),
-                Timer::WorkerStart(worker) => format!("worker {}", short(worker)),
-                Timer::Cancellation(round) => format!("cancellation {round}"),
-                Timer::Restart(restart) => format!("restart {restart}"),
-                Timer::Commit(number) => format!("commit {number}"),
-                Timer::CheckpointDue(number) => format!("checkpoint {number}"),
-                Timer::CheckpointTimeout(checkpoint) => format!("timeout of {checkpoint}"),
-            };
-            format!("timer {name} at {}s", due.as_secs())
-        }
-        JobAction::StatusChanged(status, None) => format!("status {status}"),
-        JobAction::StatusChanged(status, Some(failure)) => format!("status {status}: {failure}"),
-        JobAction::ExecutionChanged {
-            attempt,
-            state,
-            worker,
-            ..
-        } => {
-            let worker = worker
-                .as_ref()
-                .map_or(String::new(), |it| format!(" on {}", short(it)));
-            format!("{} {state}{worker}", short_attempt(attempt))
-        }
-        other => describe_checkpoint(other),
-    }
 }
