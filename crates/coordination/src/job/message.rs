@@ -298,11 +298,12 @@ pub enum JobAction {
         /// Where the user wants a savepoint; `None`: where the configuration says.
         directory: Option<String>,
     },
-    /// Have these subtasks begin a checkpoint; all others meet its barriers.
+    /// Have these subtasks begin a checkpoint; all others meet its barriers. Said to every worker
+    /// where one takes part, also without attempts: it must know the directory.
     TriggerCheckpoint {
         /// To whom.
         worker: WorkerId,
-        /// Which subtasks.
+        /// Which subtasks begin.
         attempts: Vec<ExecutionAttemptId>,
         /// What they are told.
         trigger: CheckpointTrigger,
@@ -333,7 +334,9 @@ pub enum JobAction {
         /// The running subtasks there.
         attempts: Vec<ExecutionAttemptId>,
     },
-    /// Tell a worker that a checkpoint will not be complete; as [`JobAction::NotifyCompleted`].
+    /// Tell a worker that a checkpoint will not be complete; as [`JobAction::NotifyCompleted`]. Sources
+    /// that have stopped for it do not go on: either the next one of its kind follows at once, or they
+    /// are cancelled.
     NotifyAborted {
         /// To whom.
         worker: WorkerId,

@@ -153,7 +153,11 @@ fn a_task_that_finishes_before_its_barrier_has_the_checkpoint_begin_anew() {
             "timer timeout of 2 at 611s",
         ]
     );
-    assert_eq!(script.opened(2), ["trigger 2 b#1: v0_1_0"]);
+    assert_eq!(
+        script.opened(2),
+        ["trigger 2 a#0: ", "trigger 2 b#1: v0_1_0"],
+        "every worker learns of it"
+    );
     assert_eq!(script.ack("v0_1_0 v1_0_0", 2), ["enumerators 2"]);
     assert_eq!(
         decisions(script.task("v1_0_0", S::Finished)),
