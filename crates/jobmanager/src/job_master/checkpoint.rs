@@ -87,12 +87,7 @@ impl Shell {
                     kind: trigger.kind.number(),
                     timestamp_ms: self.checkpoints.triggered_ms(trigger.checkpoint),
                     directory: trigger.directory,
-                    attempts: Vec::new(),
-                };
-                self.begin_everywhere(&begin);
-                let begin = BeginCheckpoint {
                     attempts: attempts.into_iter().map(Into::into).collect(),
-                    ..begin
                 };
                 self.tell(&worker, worker_command::Kind::BeginCheckpoint(begin));
             }
@@ -129,17 +124,6 @@ impl Shell {
             }
             JobAction::ResetEnumerators { states, .. } => self.coordination.restart(states),
             _ => (),
-        }
-    }
-
-    /// Workers without tasks that begin a checkpoint meet its barriers: they must know where it goes.
-    fn begin_everywhere(&mut self, begin: &BeginCheckpoint) {
-        let connected = self.workers.iter();
-        let connected = connected.filter(|(_, worker)| worker.commands.is_some());
-        let workers: Vec<WorkerId> = connected.map(|(worker, _)| worker.clone()).collect();
-        for worker in workers {
-            let begin = worker_command::Kind::BeginCheckpoint(begin.clone());
-            self.tell(&worker, begin);
         }
     }
 
