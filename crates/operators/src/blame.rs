@@ -60,6 +60,11 @@ impl Site {
         Self { input, ..self }
     }
 
+    /// Records given so far.
+    pub(crate) fn records(&self) -> u64 {
+        self.records
+    }
+
     /// Covers the processing of a batch (or of a timer). Call [`Scope::next`] for each record.
     #[inline]
     pub fn scope(&mut self) -> Scope<'_> {

@@ -14,6 +14,7 @@ use crate::TaskClock;
 use crate::blame::Site;
 use crate::checkpoint::{Checkpoints, OperatorCheckpoints};
 use crate::flow::Flow;
+use crate::pipe::RunCounts;
 use crate::results::ResultPort;
 use crate::source::Coordination;
 
@@ -58,6 +59,8 @@ pub struct SubtaskContext {
     pub accumulators: Accumulators,
     /// What the operator emits, counted.
     pub flow: Arc<Flow>,
+    /// What the operators of a fused run take and give.
+    pub run: Arc<RunCounts>,
     /// How often sources send latency markers; `None`: never.
     pub latency_interval: Option<Duration>,
 }
@@ -117,6 +120,7 @@ impl SubtaskContext {
             results: ResultPort::default(),
             accumulators: Accumulators::default(),
             flow: Arc::default(),
+            run: Arc::default(),
             latency_interval: None,
         }
     }

@@ -124,11 +124,13 @@ pub fn report_input(
 }
 
 /// Adds Flink's metrics of what comes out of an operator.
-pub fn report_output(group: &MetricGroup, flow: &Arc<Flow>) {
-    let rows = Arc::clone(flow);
-    group.counter_and_rate_over("numRecordsOut", move || rows.rows().cast_signed());
-    let watermark = Arc::clone(flow);
-    group.gauge_with("currentOutputWatermark", move || watermark.watermark());
+pub fn report_output(
+    group: &MetricGroup,
+    rows: impl Fn() -> i64 + Clone + Send + Sync + 'static,
+    watermark: impl Fn() -> i64 + Send + Sync + 'static,
+) {
+    group.counter_and_rate_over("numRecordsOut", rows);
+    group.gauge_with("currentOutputWatermark", watermark);
 }
 
 #[cfg(test)]
@@ -170,13 +172,12 @@ mod tests {
     fn both_ends_of_a_flow_are_reported() {
         let registry = MetricRegistry::new();
         let flow = Arc::new(Flow::default());
-        report_output(&registry.operator("a"), &flow);
-        let (rows, watermark) = (Arc::clone(&flow), Arc::clone(&flow));
-        report_input(
-            &registry.operator("b"),
-            move || rows.rows().cast_signed(),
-            move || watermark.watermark(),
-        );
+        let rows = Arc::clone(&flow);
+        let rows = move || rows.rows().cast_signed();
+        let watermark = Arc::clone(&flow);
+        let watermark = move || watermark.watermark();
+        report_output(&registry.operator("a"), rows.clone(), watermark.clone());
+        report_input(&registry.operator("b"), rows, watermark);
         flow.passed(3);
         flow.passed_more(2);
         flow.control(Control::Watermark(9));

@@ -1,12 +1,14 @@
 //! Stateless operators, fused at compile time: all calls per row are static and inlined, the
 //! dynamic call happens once per batch at either end.
 
+mod counts;
 mod emit;
 mod filter;
 mod flat_map;
 mod link;
 mod map;
 
+pub use counts::RunCounts;
 pub use emit::{Emitter, FlatMapInto};
 pub use filter::{Filter, TryFilter};
 pub use flat_map::{FlatMap, TryFlatMap};
@@ -17,7 +19,7 @@ use flott_record::Data;
 
 use crate::Collect;
 
-/// Takes the position of an operator in its run (from 1) and the rows it has emitted so far.
+/// Takes the position of an operator in its run (from 1) and the rows that have left it so far.
 pub type Report<'a> = &'a mut dyn FnMut(u32, u64);
 
 /// A run of stateless operators: `In` enters, `Out` leaves. Cloned once per subtask.
@@ -44,7 +46,7 @@ pub trait Pipe<In>: Clone + Send + Sync + 'static {
     /// Whether something waits for [`Pipe::resume`].
     fn is_parked(state: &Self::State) -> bool;
 
-    /// Tells what each operator has emitted, given the rows that entered; returns what left.
+    /// Tells how many rows have left each operator, given how many entered the run; returns how many left the last one.
     fn report(state: &Self::State, rows: u64, report: Report<'_>) -> u64;
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use flott_model::{EdgeId, JobGraph, OperatorUid, ShipStrategy, VertexId};
 use flott_network::Waker;
 use flott_operators::flow::Flow;
+use flott_operators::pipe::RunCounts;
 use flott_operators::side::AnySide;
 use flott_operators::sink::AnyCommitter;
 use flott_operators::source::EnumeratorFactory;
@@ -355,6 +356,7 @@ impl Plan {
         let factory = &self.edges[edge.0 as usize];
         let context = SubtaskContext {
             names: Arc::clone(&factory.names),
+            run: Arc::new(RunCounts::new(factory.names.len())),
             counters: context.counters.add_writer(),
             ..context.clone()
         };
@@ -370,6 +372,7 @@ fn of_node(context: &SubtaskContext, node: &Node, flow: &Arc<Flow>) -> SubtaskCo
         flow: Arc::clone(flow),
         operator: node.operator.clone(),
         names: Arc::clone(&node.names),
+        run: Arc::new(RunCounts::new(node.names.len())),
         ..context.clone()
     }
 }

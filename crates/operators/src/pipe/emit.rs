@@ -175,8 +175,9 @@ where
 
     fn report(state: &Self::State, rows: u64, report: Report<'_>) -> u64 {
         P::report(&state.before, rows, report);
-        report(Self::OPERATORS, state.emitted);
-        state.emitted
+        let left = state.emitted - state.parked.len() as u64;
+        report(Self::OPERATORS, left);
+        left
     }
 }
 

@@ -1,11 +1,12 @@
 //! A fused run at its place in a chain: in front of another link, or ending in an exchange.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use flott_network::{Batch, Control, NO_TIMESTAMP};
 use flott_record::{Data, Record};
 
-use super::Pipe;
+use super::{Pipe, RunCounts};
 use crate::blame::Site;
 use crate::{BatchSink, Collect, Output, SubtaskContext, TaskError};
 
@@ -16,6 +17,7 @@ struct Run<P: Pipe<In>, In> {
     site: Site,
     /// Rows behind an expansion that waits for room.
     rest: VecDeque<(In, i64)>,
+    counts: Arc<RunCounts>,
 }
 
 impl<In: Data, P: Pipe<In>> Run<P, In> {
@@ -25,11 +27,18 @@ impl<In: Data, P: Pipe<In>> Run<P, In> {
             state: P::State::default(),
             site: context.site(),
             rest: VecDeque::new(),
+            counts: Arc::clone(&context.run),
         }
     }
 
     #[inline(always)]
     fn feed<C: Collect<P::Out>>(&mut self, batch: &mut Batch<In>, out: &mut C) {
+        self.pass(batch, out);
+        self.publish();
+    }
+
+    #[inline(always)]
+    fn pass<C: Collect<P::Out>>(&mut self, batch: &mut Batch<In>, out: &mut C) {
         if batch.timestamps.is_empty() && self.rest.is_empty() {
             // The same without event time: the constant is worth as much as a cheap operator.
             batch.hashes.clear();
@@ -59,25 +68,37 @@ impl<In: Data, P: Pipe<In>> Run<P, In> {
         self.rest.extend(rows);
     }
 
-    /// Goes on with what waits for room. Whether nothing is left.
-    fn resume<C: Collect<P::Out>>(&mut self, out: &mut C) -> bool {
+    /// Goes on with what waits for room, until nothing does or there is none.
+    fn resume<C: Collect<P::Out>>(&mut self, out: &mut C) {
+        self.go_on(out);
+        self.publish();
+    }
+
+    fn go_on<C: Collect<P::Out>>(&mut self, out: &mut C) {
         let mut scope = self.site.scope();
         loop {
             if P::is_parked(&self.state) {
                 self.pipe.resume(&mut self.state, out);
                 if P::is_parked(&self.state) {
-                    return false;
+                    return;
                 }
             }
             if out.is_full() && !self.rest.is_empty() {
-                return false;
+                return;
             }
             let Some((row, timestamp)) = self.rest.pop_front() else {
-                return true;
+                return;
             };
             scope.next();
             self.pipe.each(&mut self.state, row, timestamp, out);
         }
+    }
+
+    // Apart from the loop over the rows, which needs the registers.
+    #[inline(never)]
+    fn publish(&self) {
+        let entered = self.site.records();
+        self.counts.publish::<In, P>(&self.state, entered);
     }
 
     fn is_idle(&self) -> bool {

@@ -1,5 +1,8 @@
 //! Fused runs against their parts, and expansions that must wait for room.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 use crate::blame;
 use crate::chain::testing::{Keep, Narrow};
@@ -120,4 +123,127 @@ fn a_panic_names_operator_and_record() {
     assert!(caught.is_err());
     let place = blame::take_place();
     assert_eq!(place.as_deref(), Some("operator 'Divide', record 4"));
+}
+
+/// What each operator of a run has taken and given.
+fn counted(context: &SubtaskContext, operators: usize) -> Vec<(u64, u64)> {
+    let run = &context.run;
+    let all = 0..operators;
+    all.map(|at| (run.rows_in(at), run.rows_out(at))).collect()
+}
+
+/// A context for a run of so many operators.
+fn run_of(operators: usize) -> SubtaskContext {
+    SubtaskContext {
+        run: RunCounts::new(operators).into(),
+        ..SubtaskContext::for_tests("Run")
+    }
+}
+
+#[test]
+fn every_operator_of_a_run_is_counted() {
+    let context = run_of(6);
+    let pipe = TryFilter::new(
+        Filter::new(Identity, |row: &u64| row % 2 == 0),
+        |row: &u64| Ok::<_, String>(row % 4 == 0),
+    );
+    let pipe = TryMap::new(pipe, Ok::<u64, String>);
+    let pipe = TryFlatMap::new(pipe, |row: u64| Ok::<_, String>([row, row + 1]));
+    let pipe = FlatMapInto::new(pipe, |row: u64, out: &mut Emitter<'_, u64>| {
+        (0..3).for_each(|at| out.emit(row + at));
+        Ok::<(), String>(())
+    });
+    let pipe = Map::new(pipe, |row: u64| row);
+    let keep = Keep::default();
+    let mut link = PipeLink::new(pipe, Output::to(Box::new(keep.clone())), &context);
+    for batch in 1..=2 {
+        let mut rows = Batch::default();
+        (0..100).for_each(|row| rows.push(row, 0));
+        link.batch(&mut rows).unwrap();
+        let expected = [
+            (100, 50),
+            (50, 25),
+            (25, 25),
+            (25, 50),
+            (50, 150),
+            (150, 150),
+        ];
+        let expected = expected.map(|(taken, given)| (taken * batch, given * batch));
+        assert_eq!(counted(&context, 6), expected);
+    }
+    assert_eq!(keep.rows().len(), 300);
+}
+
+/// A run whose expansion waits for room: after each step, what is said about its operators is what happened in them.
+fn counted_while_parked<P: Pipe<u64, Out = u64>>(pipe: P, seen: &[Arc<AtomicU64>; 4]) {
+    let context = run_of(4);
+    let narrow = Narrow::default();
+    let mut link = PipeLink::new(pipe, Output::to(Box::new(narrow.clone())), &context);
+    let mut batch = Batch::default();
+    (0..40).for_each(|row| batch.push(row, 0));
+    link.batch(&mut batch).unwrap();
+    let mut parked = 0;
+    loop {
+        let taken = [0, 1, 2, 3].map(|at| context.run.rows_in(at));
+        let happened = seen.each_ref().map(|one| one.load(Ordering::SeqCst));
+        assert_eq!(taken, happened);
+        let [entered, mapped, expanded, last] = taken;
+        assert_eq!(context.run.rows_out(0), mapped);
+        assert_eq!(entered, mapped);
+        assert!(expanded <= mapped && last <= expanded * EXPANSION);
+        assert_eq!(context.run.rows_out(3), last);
+        if link.settle().unwrap() {
+            break;
+        }
+        narrow.make_room();
+        parked += 1;
+    }
+    assert!(parked > 10, "it hardly ever waited");
+    let expected = [
+        (40, 40),
+        (40, 20),
+        (20, 20 * EXPANSION),
+        (20 * EXPANSION, 20 * EXPANSION),
+    ];
+    assert_eq!(counted(&context, 4), expected);
+}
+
+/// Rows that the expansions of these tests make of one.
+const EXPANSION: u64 = 10_000;
+
+#[test]
+fn a_parked_run_is_counted_as_far_as_it_came() {
+    let seen: [Arc<AtomicU64>; 4] = Default::default();
+    let count = |at: usize| {
+        let seen = Arc::clone(&seen[at]);
+        move || seen.fetch_add(1, Ordering::SeqCst)
+    };
+    let (first, second, third, fourth) = (count(0), count(1), count(2), count(3));
+    let before = Filter::new(
+        Map::new(Identity, move |row: u64| {
+            first();
+            row
+        }),
+        move |row: &u64| {
+            second();
+            row % 2 == 0
+        },
+    );
+    let last = move |row: u64| {
+        fourth();
+        row
+    };
+    let (counts, iterate) = (third.clone(), before.clone());
+    let expand = FlatMap::new(iterate, move |row: u64| {
+        counts();
+        (0..EXPANSION).map(move |at| row + at)
+    });
+    counted_while_parked(Map::new(expand, last.clone()), &seen);
+    seen.iter().for_each(|one| one.store(0, Ordering::SeqCst));
+    let emit = FlatMapInto::new(before, move |row: u64, out: &mut Emitter<'_, u64>| {
+        third();
+        (0..EXPANSION).for_each(|at| out.emit(row + at));
+        Ok::<(), String>(())
+    });
+    counted_while_parked(Map::new(emit, last), &seen);
 }

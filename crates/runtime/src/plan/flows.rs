@@ -26,56 +26,65 @@ impl Feed {
         }
     }
 
-    fn rows(&self) -> u64 {
-        match self {
-            Self::Channels(counters) => counters.sum(|one| &one.records_in),
-            Self::Flow(flow) => flow.rows(),
+    fn rows(&self) -> impl Fn() -> i64 + Clone + Send + Sync + use<> {
+        let feed = self.clone();
+        move || {
+            let rows = match &feed {
+                Self::Channels(counters) => counters.sum(|one| &one.records_in),
+                Self::Flow(flow) => flow.rows(),
+            };
+            rows.cast_signed()
         }
     }
 
-    fn report(&self, context: &SubtaskContext, operator: &str) {
-        let group = context.metrics.registry().operator(operator);
-        let (rows, watermark) = (self.clone(), self.clone());
-        report_input(
-            &group,
-            move || rows.rows().cast_signed(),
-            move || watermark.flow().watermark(),
-        );
+    fn watermark(&self) -> impl Fn() -> i64 + Send + Sync + use<> {
+        let feed = self.clone();
+        move || feed.flow().watermark()
     }
 }
 
-/// Reports what goes into a node and what comes out of it. `context` is the node's.
+/// Reports what goes into the operators of a node and what comes out of them. `context` is the node's.
 pub(super) fn report_node(context: &SubtaskContext, node: &Node, feed: Option<&Feed>) {
-    let Some(first) = node.names.first() else {
-        return; // It has no operators.
-    };
-    if let Some(feed) = feed {
-        feed.report(context, first);
-        if context.latency_interval.is_some() {
-            let registry = context.metrics.registry().clone();
-            let id = node.operator.uid.to_string();
-            let reader = LatencyStatistics::new(registry, &id, context.subtask);
-            feed.flow().read_by(reader);
+    let output = Feed::Flow(Arc::clone(&context.flow));
+    match (&*node.names, feed) {
+        // It has no operators.
+        ([], _) => return,
+        ([_, _, ..], Some(feed)) => report_run(context, feed, &output),
+        // An operator by itself is known by what is before it and behind it.
+        (_, feed) => {
+            if let Some(feed) = feed {
+                report_input(&context.metrics, feed.rows(), feed.watermark());
+            }
+            if !node.outputs.is_empty() {
+                report_output(&context.metrics, output.rows(), output.watermark());
+            }
         }
     }
-    if !node.outputs.is_empty() {
-        report_output(&context.metrics, &context.flow);
+    if let (Some(feed), true) = (feed, context.latency_interval.is_some()) {
+        let registry = context.metrics.registry().clone();
+        let id = node.operator.uid.to_string();
+        let reader = LatencyStatistics::new(registry, &id, context.subtask);
+        feed.flow().read_by(reader);
     }
 }
 
-/// Reports what goes into the run that is fused with a writer, and what the writer sends. `context` is the writer's.
+/// Reports the operators that are fused with a writer, if there are any. `context` is the writer's.
 pub(super) fn report_writer(context: &SubtaskContext, feed: &Feed) {
-    let (Some(first), Some(last)) = (context.names.first(), context.names.last()) else {
-        return; // Nothing is fused: the operator before it is reported.
-    };
-    feed.report(context, first);
-    let group = context.metrics.registry().operator(last);
-    let writer = Arc::clone(&context.counters);
-    group.counter_and_rate_over("numRecordsOut", move || {
-        writer.sum(|one| &one.records_out).cast_signed()
-    });
-    let watermark = feed.clone();
-    group.gauge_with("currentOutputWatermark", move || {
-        watermark.flow().watermark()
-    });
+    report_run(context, feed, feed);
+}
+
+/// Reports each operator of a fused run. Rows between them are counted inside it; watermarks pass through it in no time, as
+/// they come only when nothing waits in it.
+fn report_run(context: &SubtaskContext, feed: &Feed, output: &Feed) {
+    for (index, name) in context.names.iter().enumerate() {
+        let group = context.metrics.registry().operator(name);
+        let run = Arc::clone(&context.run);
+        let rows = move || run.rows_in(index).cast_signed();
+        report_input(&group, rows, feed.watermark());
+        let run = Arc::clone(&context.run);
+        let rows = move || run.rows_out(index).cast_signed();
+        let is_last = index + 1 == context.names.len();
+        let watermark = if is_last { output } else { feed };
+        report_output(&group, rows, watermark.watermark());
+    }
 }

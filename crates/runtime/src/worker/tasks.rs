@@ -256,6 +256,7 @@ impl Tasks {
             results: self.collects.of_task(attempt),
             // Given by the plan, for each node.
             flow: Arc::default(),
+            run: Arc::default(),
             latency_interval: self.latency_interval,
             clock: TaskClock::system(),
             batch_mode: self.plan.graph.mode() == RuntimeMode::Batch,

@@ -1,5 +1,7 @@
 //! What the tasks of a running job tell, and what its subtasks add up.
 
+mod fused;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
