@@ -96,6 +96,8 @@ pub struct EdgeFactory {
     pub writer: Arc<dyn Fn(&SubtaskContext, Vec<OutputHalf>, TargetShape) -> AnyBox + Send + Sync>,
     /// The names of the operators fused into the writer, in order.
     pub names: Arc<[String]>,
+    /// Their identities.
+    pub uids: Arc<[OperatorUid]>,
 }
 
 /// What a writer must know of its target.
@@ -144,6 +146,8 @@ pub struct Node {
     pub operator: OperatorIdentity,
     /// The names of its operators, in order.
     pub names: Arc<[String]>,
+    /// Their identities.
+    pub uids: Arc<[OperatorUid]>,
     /// Commits its outputs when the job is done, if it is a sink that has some.
     pub committer: Option<AnyCommitter>,
 }
@@ -360,7 +364,7 @@ impl Plan {
             counters: context.counters.add_writer(),
             ..context.clone()
         };
-        flows::report_writer(&context, feed);
+        flows::report_writer(&context, &factory.uids, feed);
         Ok((factory.writer)(&context, halves, shape))
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use flott_metrics::LatencyStatistics;
+use flott_model::OperatorUid;
 use flott_operators::flow::{Flow, report_input, report_output};
 use flott_operators::{SubtaskContext, TaskCounters};
 
@@ -48,7 +49,7 @@ pub(super) fn report_node(context: &SubtaskContext, node: &Node, feed: Option<&F
     let output = Feed::Flow(Arc::clone(&context.flow));
     match (&*node.names, feed) {
         // It has no operators.
-        ([], _) => return,
+        ([], _) => {}
         ([_, _, ..], Some(feed)) => report_run(context, feed, &output),
         // An operator by itself is known by what is before it and behind it.
         (_, feed) => {
@@ -60,17 +61,27 @@ pub(super) fn report_node(context: &SubtaskContext, node: &Node, feed: Option<&F
             }
         }
     }
-    if let (Some(feed), true) = (feed, context.latency_interval.is_some()) {
-        let registry = context.metrics.registry().clone();
-        let id = node.operator.uid.to_string();
-        let reader = LatencyStatistics::new(registry, &id, context.subtask);
-        feed.flow().read_by(reader);
+    if let Some(feed) = feed {
+        read(context, &node.uids, feed);
     }
 }
 
 /// Reports the operators that are fused with a writer, if there are any. `context` is the writer's.
-pub(super) fn report_writer(context: &SubtaskContext, feed: &Feed) {
+pub(super) fn report_writer(context: &SubtaskContext, uids: &[OperatorUid], feed: &Feed) {
     report_run(context, feed, feed);
+    read(context, uids, feed);
+}
+
+/// Has latency markers counted for each of these operators: they pass through all of a fused run in no time.
+fn read(context: &SubtaskContext, uids: &[OperatorUid], feed: &Feed) {
+    if context.latency_interval.is_none() {
+        return;
+    }
+    for uid in uids {
+        let registry = context.metrics.registry().clone();
+        let reader = LatencyStatistics::new(registry, &uid.to_string(), context.subtask);
+        feed.flow().read_by(reader);
+    }
 }
 
 /// Reports each operator of a fused run. Rows between them are counted inside it; watermarks pass through it in no time, as

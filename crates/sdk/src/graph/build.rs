@@ -43,6 +43,17 @@ struct Layout {
     heads: Vec<usize>,
 }
 
+/// The uids of all operators, by node.
+#[derive(Default)]
+struct AssignedUids {
+    /// Of its own operators, in order.
+    nodes: Vec<Vec<OperatorUid>>,
+    /// Of those that are fused into each of its inputs, in order.
+    inputs: Vec<Vec<Vec<OperatorUid>>>,
+    /// Of what its followers are derived from; the last is that of its last operator, if it has one.
+    last: Vec<Vec<OperatorUid>>,
+}
+
 /// How nodes are connected.
 struct Connections {
     /// What follows each node.
@@ -57,8 +68,8 @@ struct Connections {
 fn connect(
     graph: &StreamGraph,
     layout: &Layout,
-    chaining: bool,
-    exchange: Exchange,
+    uids: &AssignedUids,
+    (chaining, exchange): (bool, Exchange),
 ) -> Connections {
     let mut all = Connections {
         outputs: vec![Vec::new(); graph.nodes.len()],
@@ -68,7 +79,7 @@ fn connect(
     };
     let nodes = graph.nodes.iter().enumerate();
     for (target, node) in nodes.filter(|(_, node)| !node.merged) {
-        for edge in &node.inputs {
+        for (edge, uids) in node.inputs.iter().zip(&uids.inputs[target]) {
             let id = EdgeId(all.edges.len() as u32);
             let chained = is_chained(graph, target, chaining);
             let follower = if chained {
@@ -88,6 +99,7 @@ fn connect(
                 .push(job_edge(graph, layout, edge, target, exchange));
             all.factories.push(EdgeFactory {
                 names: names(&edge.operators),
+                uids: uids.as_slice().into(),
                 ..edge.factory.clone()
             });
         }
@@ -100,6 +112,7 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
     merge_exchanges(&mut graph);
     let layout = lay_out(&graph, settings.chaining);
     let mut vertices = vertices(&graph, &layout, settings.max_parallelism);
+    let uids = assign_uids(&graph, &layout, &mut vertices);
     let exchange = match settings.mode {
         RuntimeMode::Streaming => Exchange::Pipelined,
         RuntimeMode::Batch => settings.batch_exchange,
@@ -109,8 +122,7 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
         second_inputs,
         edges,
         factories,
-    } = connect(&graph, &layout, settings.chaining, exchange);
-    let uids = assign_uids(&graph, &layout, &mut vertices);
+    } = connect(&graph, &layout, &uids, (settings.chaining, exchange));
     let nodes = graph
         .nodes
         .into_iter()
@@ -124,10 +136,11 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
                     .operators
                     .last()
                     .map_or_else(String::new, |last| last.name.clone()),
-                uid: uids[index],
+                uid: uids.last[index].last().copied().unwrap_or(OperatorUid(0)),
                 node: index as u32,
             },
             names: names(&node.operators),
+            uids: uids.nodes[index].as_slice().into(),
             factory: node.factory,
             tee: node.tee,
             outputs,
@@ -299,36 +312,35 @@ fn names(operators: &[OperatorInfo]) -> Arc<[String]> {
         .collect()
 }
 
-/// Gives every operator its uid; the uid of the last operator of each node is returned.
-fn assign_uids(
-    graph: &StreamGraph,
-    layout: &Layout,
-    vertices: &mut [JobVertex],
-) -> Vec<OperatorUid> {
+/// Gives every operator its uid.
+fn assign_uids(graph: &StreamGraph, layout: &Layout, vertices: &mut [JobVertex]) -> AssignedUids {
     let mut uids = Uids::default();
-    // The uid of the last operator of each node: what its followers are derived from.
-    let mut last: Vec<Vec<OperatorUid>> = Vec::with_capacity(graph.nodes.len());
+    let mut all = AssignedUids::default();
     for (index, node) in graph.nodes.iter().enumerate() {
-        let mut upstream = Vec::new();
-        if node.merged {
-            last.push(upstream);
-            continue;
-        }
-        for edge in &node.inputs {
-            let mut feed = last[edge.from].clone();
+        let (mut upstream, mut inputs, mut own) = (Vec::new(), Vec::new(), Vec::new());
+        let edges = if node.merged { &[] } else { &*node.inputs };
+        for edge in edges {
+            let mut feed = all.last[edge.from].clone();
+            let mut fused = Vec::new();
             for operator in &edge.operators {
                 let uid = uids.next(&feed, operator);
                 add(&mut vertices[layout.vertex[edge.from]], uid, &operator.name);
                 feed = vec![uid];
+                fused.push(uid);
             }
             upstream.extend(feed);
+            inputs.push(fused);
         }
+        // A node that was merged has none.
         for operator in &node.operators {
             let uid = uids.next(&upstream, operator);
             add(&mut vertices[layout.vertex[index]], uid, &operator.name);
             upstream = vec![uid];
+            own.push(uid);
         }
-        last.push(upstream);
+        all.nodes.push(own);
+        all.inputs.push(inputs);
+        all.last.push(upstream);
     }
     for (position, vertex) in vertices.iter_mut().enumerate() {
         let first = vertex
@@ -341,8 +353,7 @@ fn assign_uids(
             uid.0.to_be_bytes().to_vec()
         });
     }
-    let own = last.into_iter().map(|uids| uids.last().copied());
-    own.map(|uid| uid.unwrap_or(OperatorUid(0))).collect()
+    all
 }
 
 fn add(vertex: &mut JobVertex, uid: OperatorUid, name: &str) {

@@ -52,6 +52,7 @@ where
     EdgeFactory {
         // Filled in when the graph is built: names may still change.
         names: Arc::default(),
+        uids: Arc::default(),
         local_channel: Arc::new(|source, target| {
             let (sender, receiver) = local_channel::<P::Out>(RING, source, target);
             (Box::new(sender), Box::new(receiver))

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use flott_config::Configuration;
 use flott_jobmanager::{Sampling, WorkerInspection};
 use flott_metrics::accumulators::AccumulatorHandle;
-use flott_model::{Exchange, RuntimeMode};
+use flott_model::{Exchange, OperatorUid, RuntimeMode};
 use flott_network::{Batch, Control};
 use flott_operators::{BatchSink, Output, SubtaskContext, TaskError};
 use flott_protocol::message::{Inspection, TaskInspected};
@@ -147,6 +147,12 @@ fn metrics_tell_who_waits_for_whom() {
     let configuration = Configuration::from_map(settings.into()).unwrap();
     let plan = plan(&program(i64::MAX / 4, &open), &configuration);
     let valve = plan.graph.vertices.len() as u32 - 1;
+    let operators = plan.graph.vertices.iter();
+    let operators = operators.flat_map(|vertex| &vertex.operators).skip(1);
+    let uid = |uid: &[u8]| OperatorUid(u128::from_be_bytes(uid.try_into().unwrap()));
+    let operators: Vec<String> = operators.map(|one| uid(&one.uid).to_string()).collect();
+    assert_eq!(operators.len(), 3, "map, valve, sink");
+    assert_eq!(operators.len(), 3, "map, valve, sink");
     let cluster = DispatcherSettings::new("told", Secret::new(&[]), configuration);
     engine::run_threaded(|| async move {
         let (dispatcher, job) = start(cluster, 2, plan).await.unwrap();
@@ -161,11 +167,18 @@ fn metrics_tell_who_waits_for_whom() {
         assert!(of(0, "numRecordsOut") > 0.0 && of(0, "Source__Sequence.numRecordsOut") > 0.0);
         assert!(of(0, "Map.numRecordsOut") > 0.0 && of(0, "Map.numRecordsIn") > 0.0);
         assert!(of(0, "numBuffersOut") > 0.0 && of(valve, "numBuffersInLocal") > 0.0);
-        // Latency markers arrive while rows flow.
+        // Latency markers arrive while rows flow, at every operator but the source.
         let latency = |workers: &[WorkerInspection]| {
             let tasks = workers.iter().flat_map(|worker| &worker.tasks);
-            let mut metrics = tasks.flat_map(|task| &task.metrics);
-            metrics.any(|metric| metric.of_job && metric.name.ends_with(".latency_p99"))
+            let names = tasks.flat_map(|task| &task.metrics);
+            let names = names
+                .filter(|metric| metric.of_job)
+                .map(|metric| &metric.name);
+            let names: Vec<&String> = names.collect();
+            operators.iter().all(|operator| {
+                let told = format!(".operator_id.{operator}.operator_subtask_index.1.latency_p99");
+                names.iter().any(|name| name.ends_with(&told))
+            })
         };
         until(&dispatcher, job, latency).await;
         open.store(false, Ordering::SeqCst);
