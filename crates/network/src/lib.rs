@@ -2,12 +2,14 @@
 //! processes. Knows nothing of operators.
 
 mod batch;
+mod load;
 mod local;
 pub mod partition;
 mod remote;
 mod wake;
 
 pub use batch::{Barrier, Batch, Control, LatencyMarker, NO_TIMESTAMP, batch_rows};
+pub use load::{QueueGauge, QueueLoad, Room};
 pub use local::{LocalReceiver, LocalSender, Message, local_channel};
 pub use remote::{
     DataFrame, Network, NetworkError, NetworkSettings, NetworkStatistics, RemoteMessage,

@@ -6,11 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rtrb::{Consumer, Producer, PushError, RingBuffer};
 
-use crate::{Batch, Control, Waker};
+use crate::{Batch, Control, QueueGauge, QueueLoad, Room, Waker};
 
 /// Emptied batches that a channel keeps for its sender. A burst needs more and allocates them; kept
 /// for ever by each of thousands of channels, they would be most of the process.
@@ -25,12 +25,61 @@ pub enum Message<T> {
     Control(Control),
 }
 
+/// What both ends tell each other, and whoever looks. Each end writes to a cache line of its own.
+#[derive(Debug)]
+pub(crate) struct RingCounts {
+    sender: SenderCounts,
+    receiver: ReceiverCounts,
+    capacity: u64,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct SenderCounts {
+    sent: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct ReceiverCounts {
+    received: AtomicU64,
+    /// True while the sender waits for room; the receiver then owes it a wake-up.
+    starved: AtomicBool,
+}
+
+/// Adds 1 to what only one thread writes.
+fn count(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+impl RingCounts {
+    /// Messages that the ring has room for.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// What was sent and not received, of which no more than `most` counts.
+    pub(crate) fn load(&self, most: u64) -> QueueLoad {
+        let received = self.receiver.received.load(Ordering::Relaxed);
+        let sent = self.sender.sent.load(Ordering::Relaxed);
+        let waiting = sent.saturating_sub(received).min(most);
+        QueueLoad {
+            buffers: waiting,
+            exclusive: Room {
+                used: waiting as f64,
+                all: self.capacity as f64,
+            },
+            ..QueueLoad::default()
+        }
+    }
+}
+
 /// The sending end.
 pub struct LocalSender<T> {
     ring: Producer<Message<T>>,
     returned: Consumer<Batch<T>>,
     receiver: Waker,
-    starved: Arc<AtomicBool>,
+    counts: Arc<RingCounts>,
     overdraft: VecDeque<Message<T>>,
 }
 
@@ -39,7 +88,7 @@ pub struct LocalReceiver<T> {
     ring: Consumer<Message<T>>,
     returned: Producer<Batch<T>>,
     sender: Waker,
-    starved: Arc<AtomicBool>,
+    counts: Arc<RingCounts>,
 }
 
 /// Makes a channel for `capacity` messages between the tasks behind the two wakers.
@@ -50,21 +99,24 @@ pub fn local_channel<T>(
 ) -> (LocalSender<T>, LocalReceiver<T>) {
     let (ring, incoming) = RingBuffer::new(capacity);
     let (give_back, returned) = RingBuffer::new(SPARE);
-    // True while the sender waits for room; the receiver then owes it a wake-up.
-    let starved = Arc::new(AtomicBool::new(false));
+    let counts = Arc::new(RingCounts {
+        sender: SenderCounts::default(),
+        receiver: ReceiverCounts::default(),
+        capacity: capacity as u64,
+    });
     (
         LocalSender {
             ring,
             returned,
             receiver,
-            starved: Arc::clone(&starved),
+            counts: Arc::clone(&counts),
             overdraft: VecDeque::new(),
         },
         LocalReceiver {
             ring: incoming,
             returned: give_back,
             sender,
-            starved,
+            counts,
         },
     )
 }
@@ -72,6 +124,7 @@ pub fn local_channel<T>(
 impl<T> LocalSender<T> {
     /// Sends a message, by way of the overdraft if the ring is full.
     pub fn send(&mut self, message: Message<T>) {
+        count(&self.counts.sender.sent);
         if !self.overdraft.is_empty() {
             self.overdraft.push_back(message);
             return;
@@ -89,7 +142,7 @@ impl<T> LocalSender<T> {
             if let Err(PushError::Full(message)) = self.ring.push(message) {
                 self.overdraft.push_front(message);
                 // Announce first, look again second: the receiver looks in the other order.
-                self.starved.store(true, Ordering::SeqCst);
+                self.counts.receiver.starved.store(true, Ordering::SeqCst);
                 std::sync::atomic::fence(Ordering::SeqCst);
                 if self.ring.is_full() {
                     return false;
@@ -108,13 +161,9 @@ impl<T> LocalSender<T> {
             .unwrap_or_else(|_| Batch::with_capacity(rows))
     }
 
-    /// Messages on their way, and how many the ring has room for.
-    pub fn queue(&self) -> (usize, usize) {
-        let capacity = self.ring.buffer().capacity();
-        (
-            capacity - self.ring.slots() + self.overdraft.len(),
-            capacity,
-        )
+    /// Tells how full the ring is, and the overdraft.
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge::sent(&self.counts)
     }
 
     /// Whether the receiver is gone: what is sent is lost.
@@ -127,17 +176,19 @@ impl<T> LocalReceiver<T> {
     /// The next message, if there is one.
     pub fn receive(&mut self) -> Option<Message<T>> {
         let message = self.ring.pop().ok()?;
+        let counts = &self.counts.receiver;
+        count(&counts.received);
         // Pairs with the announcement in `settle`.
         std::sync::atomic::fence(Ordering::SeqCst);
-        if self.starved.load(Ordering::Relaxed) && self.starved.swap(false, Ordering::SeqCst) {
+        if counts.starved.load(Ordering::Relaxed) && counts.starved.swap(false, Ordering::SeqCst) {
             self.sender.wake();
         }
         Some(message)
     }
 
-    /// Messages that wait, and how many the ring has room for.
-    pub fn queue(&self) -> (usize, usize) {
-        (self.ring.slots(), self.ring.buffer().capacity())
+    /// Tells how full the ring is.
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge::received(&self.counts)
     }
 
     /// Gives an emptied batch back to the sender.
@@ -208,6 +259,29 @@ mod tests {
         let again = tx.buffer(100);
         assert!(again.is_empty());
         assert_eq!(again.rows.as_ptr(), memory);
+    }
+
+    #[test]
+    fn both_ends_tell_what_waits() {
+        let (mut tx, mut rx) = local_channel::<u32>(2, Waker::default(), Waker::default());
+        let (sent, received) = (tx.gauge(), rx.gauge());
+        let told = || {
+            let (sent, received) = (sent.load(), received.load());
+            assert_eq!(sent.bytes + received.bytes, 0);
+            let usage = (sent.room().usage(), received.room().usage());
+            (sent.buffers, received.buffers, usage)
+        };
+        assert_eq!(told(), (0, 0, (0.0, 0.0)));
+        tx.send(Message::Control(Control::Watermark(1)));
+        assert_eq!(told(), (1, 1, (0.5, 0.5)));
+        for watermark in 2..5 {
+            tx.send(Message::Control(Control::Watermark(watermark)));
+        }
+        assert_eq!(told(), (4, 2, (1.0, 1.0)), "two are in the overdraft");
+        while rx.receive().is_some() {
+            tx.settle();
+        }
+        assert_eq!(told(), (0, 0, (0.0, 0.0)));
     }
 
     #[test]

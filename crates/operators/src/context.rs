@@ -8,7 +8,7 @@ use flott_filesystem::FileSystems;
 use flott_metrics::accumulators::Accumulators;
 use flott_metrics::{MetricGroup, MetricRegistry};
 use flott_model::{Epoch, ExecutionAttemptId, OperatorUid, VertexId};
-use flott_network::Waker;
+use flott_network::{QueueGauge, QueueLoad, Waker};
 
 use crate::TaskClock;
 use crate::blame::Site;
@@ -150,18 +150,28 @@ pub enum Doing {
     Backpressured,
 }
 
-/// How full the rings on one side of a task were when it looked last; it looks when it flushes, and when it finds no room.
+/// The channels on one side of a task, for whoever wants to know how full they are.
 #[derive(Debug, Default)]
-pub struct Queue {
-    waiting: AtomicU64,
-    capacity: AtomicU64,
-}
+pub struct Queues(
+    // A std mutex: held when a task is built, and when a reporter looks.
+    Mutex<Vec<QueueGauge>>,
+);
 
-impl Queue {
-    /// So many batches wait, in rings with room for so many.
-    pub fn holds(&self, (waiting, capacity): (usize, usize)) {
-        self.waiting.store(waiting as u64, Ordering::Relaxed);
-        self.capacity.store(capacity as u64, Ordering::Relaxed);
+impl Queues {
+    /// Adds channels.
+    pub fn watch(&self, channels: impl IntoIterator<Item = QueueGauge>) {
+        self.lock().extend(channels);
+    }
+
+    /// What waits in all of them.
+    pub fn load(&self) -> QueueLoad {
+        let mut all = QueueLoad::default();
+        self.lock().iter().for_each(|one| all += one.load());
+        all
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<QueueGauge>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -182,10 +192,10 @@ pub struct TaskCounters {
     pub buffers_in_remote: AtomicU64,
     /// Batches and frames sent.
     pub buffers_out: AtomicU64,
-    /// What waits in the rings into the task.
-    pub in_queue: Queue,
-    /// What waits in the rings out of it.
-    pub out_queue: Queue,
+    /// The channels into the task.
+    pub inputs: Queues,
+    /// Those out of it.
+    pub outputs: Queues,
     /// What goes into the head of the task.
     pub input: Flow,
     /// Time spent, in nanoseconds, by [`Doing`].
@@ -215,8 +225,8 @@ impl TaskCounters {
             buffers_in_local: AtomicU64::new(0),
             buffers_in_remote: AtomicU64::new(0),
             buffers_out: AtomicU64::new(0),
-            in_queue: Queue::default(),
-            out_queue: Queue::default(),
+            inputs: Queues::default(),
+            outputs: Queues::default(),
             input: Flow::new(sources),
             spent_ns: Default::default(),
             now: AtomicU64::new(Doing::Idle as u64),
@@ -271,11 +281,12 @@ impl TaskCounters {
         own + writers.map(|one| one.load(Ordering::Relaxed)).sum::<u64>()
     }
 
-    /// Batches that wait on one side of the task or of its writers, and the share of the room that they take, up to 1.
-    pub fn queued(&self, queue: impl Fn(&Self) -> &Queue) -> (u64, f64) {
-        let waiting = self.sum(|one| &queue(one).waiting);
-        let capacity = self.sum(|one| &queue(one).capacity);
-        (waiting, (waiting as f64 / capacity.max(1) as f64).min(1.0))
+    /// What waits on one side of the task and of all its writers.
+    pub fn queued(&self, side: impl Fn(&Self) -> &Queues) -> QueueLoad {
+        let mut all = side(self).load();
+        let writers = self.writers();
+        writers.iter().for_each(|one| all += side(one).load());
+        all
     }
 
     fn writers(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Self>>> {
@@ -296,6 +307,8 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use flott_network::{Control, Message, local_channel};
+
     use super::*;
 
     #[test]
@@ -327,13 +340,26 @@ mod tests {
     }
 
     #[test]
-    fn rings_of_all_writers_are_one_pool() {
+    fn channels_of_all_writers_are_one_pool() {
         let counters = TaskCounters::default();
-        assert_eq!(counters.queued(|one| &one.out_queue), (0, 0.0));
-        counters.add_writer().out_queue.holds((1, 4));
-        counters.add_writer().out_queue.holds((5, 4));
-        assert_eq!(counters.queued(|one| &one.out_queue), (6, 0.75));
-        assert_eq!(counters.queued(|one| &one.in_queue).0, 0);
+        let told = |side: fn(&TaskCounters) -> &Queues| {
+            let load = counters.queued(side);
+            (load.buffers, load.room().usage())
+        };
+        assert_eq!(told(|one| &one.outputs), (0, 0.0));
+        let mut channels = Vec::new();
+        for messages in [1, 5] {
+            let (mut sender, receiver) =
+                local_channel::<u64>(4, Waker::default(), Waker::default());
+            for _ in 0..messages {
+                sender.send(Message::Control(Control::Barrier(1)));
+            }
+            counters.add_writer().outputs.watch([sender.gauge()]);
+            counters.inputs.watch([receiver.gauge()]);
+            channels.push((sender, receiver));
+        }
+        assert_eq!(told(|one| &one.outputs), (6, 0.75));
+        assert_eq!(told(|one| &one.inputs), (5, 0.625));
     }
 
     #[test]

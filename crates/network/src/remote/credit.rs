@@ -4,6 +4,7 @@
 //! Always: in the sender's hands + held + owed = own share + borrowed.
 
 use super::budget::Budget;
+use crate::Room;
 
 /// After so many frames in a row without a backlog, borrowed credit goes back to the budget.
 const CALM_FRAMES: u32 = 16;
@@ -50,6 +51,15 @@ impl CreditAccount {
     /// Bytes of credit for which data is here.
     pub(super) fn held(&self) -> u64 {
         self.held
+    }
+
+    /// How much of its own share is held, and how much of what it borrowed. Its own is taken first.
+    pub(super) fn rooms(&self, buffer: usize) -> [Room; 2] {
+        let own = self.held.min(self.exclusive);
+        [
+            Room::of_bytes(own, self.exclusive, buffer),
+            Room::of_bytes(self.held - own, self.borrowed, buffer),
+        ]
     }
 
     /// A piece arrived.
@@ -145,6 +155,11 @@ mod tests {
         account.observe(300, true, &budget);
         assert_eq!(account.total(), 1500, "no more than the limit");
         assert_eq!(account.grant(), 200);
+        account.charge(1200).unwrap();
+        let rooms = account.rooms(100).map(|room| (room.used, room.all));
+        assert_eq!(rooms, [(10.0, 10.0), (2.0, 5.0)], "its own is taken first");
+        account.release(1200, &budget);
+        assert_eq!(account.grant(), 1200);
         assert_eq!(budget.available(), 9500);
         for _ in 0..CALM_FRAMES {
             account.observe(0, true, &budget);

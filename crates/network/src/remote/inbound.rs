@@ -13,13 +13,13 @@ use super::error::ChannelName;
 use super::frame::{self, Header, Kind, LINK};
 use super::inflow::{FlowError, Inflow};
 use super::network::Shared;
-use crate::{ChannelId, Control, Waker};
+use crate::{ChannelId, Control, QueueLoad, Waker};
 
 /// Answers that may wait for a peer that sends but does not read.
 const MAX_OUTBOX_BYTES: usize = 4 << 20;
 
 /// The receiving end of a channel, shared by its handle, its link and the registry.
-pub(super) struct InChannel {
+pub(crate) struct InChannel {
     pub(super) id: ChannelId,
     // A mutex: held for a pop by the task, and by the network thread for a frame.
     state: Mutex<InState>,
@@ -55,6 +55,11 @@ impl InChannel {
 
     pub(super) fn state(&self) -> MutexGuard<'_, InState> {
         self.state.lock().expect("nothing panics while holding it")
+    }
+
+    /// How full it is, in buffers of so many bytes.
+    pub(crate) fn load(&self, buffer: usize) -> QueueLoad {
+        self.state().flow.load(buffer)
     }
 
     pub(super) fn fail(&self, error: &NetworkError) {

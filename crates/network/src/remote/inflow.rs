@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::credit::{CreditAccount, Overrun};
 use super::frame::{self, CONTINUED, HAS_TIMESTAMPS, Header};
 use super::{DataFrame, NetworkError, RemoteMessage};
-use crate::Control;
+use crate::{Control, QueueLoad};
 
 /// Control elements that may wait in a channel. Watermarks are merged, so only a peer that floods
 /// the channel with barriers gets there.
@@ -86,6 +86,21 @@ impl Inflow {
             ended: false,
             failed: None,
             released: false,
+        }
+    }
+
+    /// What waits to be received, against the credit that the sender was given for it.
+    pub(super) fn load(&self, buffer: usize) -> QueueLoad {
+        if self.is_closed() {
+            return QueueLoad::default();
+        }
+        let is_data = |queued: &&Queued| matches!(queued, Queued::Data { .. });
+        let [exclusive, floating] = self.account.rooms(buffer);
+        QueueLoad {
+            buffers: self.queue.iter().filter(is_data).count() as u64,
+            bytes: self.account.held(),
+            exclusive,
+            floating,
         }
     }
 

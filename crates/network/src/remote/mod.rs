@@ -24,7 +24,9 @@ mod settings;
 mod tests;
 
 pub use error::NetworkError;
+pub(crate) use inbound::InChannel;
 pub use network::{Network, NetworkStatistics};
+pub(crate) use outbound::OutChannel;
 pub use receiver::{RemoteMessage, RemoteReceiver};
 pub use sender::RemoteSender;
 pub use settings::NetworkSettings;

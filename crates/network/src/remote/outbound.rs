@@ -13,10 +13,10 @@ use super::error::ChannelName;
 use super::frame::{self, Header, Kind, LINK};
 use super::network::Shared;
 use super::outflow::{Outflow, Outgoing};
-use crate::{ChannelId, Waker};
+use crate::{ChannelId, QueueLoad, Waker};
 
 /// The sending end of a channel, shared by its handle and its link.
-pub(super) struct OutChannel {
+pub(crate) struct OutChannel {
     id: ChannelId,
     number: u32,
     // A mutex: held for a push or a pop by the task, and by the network thread for a frame.
@@ -27,6 +27,11 @@ pub(super) struct OutChannel {
 impl OutChannel {
     pub(super) fn flow(&self) -> MutexGuard<'_, Outflow> {
         self.flow.lock().expect("nothing panics while holding it")
+    }
+
+    /// How full it is, in buffers of so many bytes.
+    pub(crate) fn load(&self, buffer: usize) -> QueueLoad {
+        self.flow().load(buffer)
     }
 
     fn fail(&self, error: &NetworkError) {

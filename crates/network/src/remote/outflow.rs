@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::frame::{self, CONTINUED, HAS_TIMESTAMPS, Header, Kind};
 use super::{DataFrame, NetworkError};
-use crate::Control;
+use crate::{Control, QueueLoad, Room};
 
 /// Bytes of a piece: a whole payload, or a part of one that is larger than a frame.
 #[derive(Debug)]
@@ -143,6 +143,17 @@ impl Outflow {
                 *last = control;
             }
             _ => self.queue.push_back(Item::Event(control)),
+        }
+    }
+
+    /// What waits for credit or for the link, against the credit there is. What waits without credit fills all room.
+    pub(super) fn load(&self, buffer: usize) -> QueueLoad {
+        let is_data = |item: &&Item| matches!(item, Item::Data { .. });
+        QueueLoad {
+            buffers: self.queue.iter().filter(is_data).count() as u64,
+            bytes: self.queued,
+            exclusive: Room::of_bytes(self.queued, self.credit.max(self.queued), buffer),
+            floating: Room::default(),
         }
     }
 
@@ -319,6 +330,24 @@ mod tests {
         assert!(flow.add_credit(700));
         assert_eq!(kinds(&mut flow), "dw");
         assert!(flow.settle().unwrap());
+    }
+
+    #[test]
+    fn what_waits_without_credit_fills_all_room() {
+        let mut flow = Outflow::new(1, 1000);
+        assert_eq!(flow.load(500), QueueLoad::default());
+        flow.push_control(Control::Barrier(1));
+        flow.push(data(900), 9999);
+        let told = flow.load(500);
+        let cost = frame::cost(900);
+        assert_eq!((told.buffers, told.bytes), (1, cost));
+        assert_eq!(told.room().usage(), 1.0);
+        flow.add_credit(4000);
+        let told = flow.load(500);
+        assert_eq!(told.room().usage(), cost as f64 / 4000.0);
+        assert_eq!(told.room().all, 8.0);
+        assert_eq!(kinds(&mut flow), "owd");
+        assert_eq!(flow.load(500).room().used, 0.0);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::inbound::InChannel;
 use super::inflow::Taken;
 use super::network::Shared;
 use super::{DataFrame, NetworkError};
-use crate::Control;
+use crate::{Control, QueueGauge};
 
 /// What arrives by a remote channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +60,11 @@ impl RemoteReceiver {
     /// Gives a consumed payload's memory back.
     pub fn recycle(&mut self, payload: Vec<u8>) {
         self.shared.pool().put(payload);
+    }
+
+    /// Tells what waits here, against the credit that was granted.
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge::incoming(&self.channel, self.shared.settings().frame_bytes)
     }
 
     /// Bytes of payload received so far.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::network::Shared;
 use super::outbound::{OutChannel, OutLink};
 use super::{DataFrame, NetworkError};
-use crate::Control;
+use crate::{Control, QueueGauge};
 
 /// Sends frames to one receiver in another worker. Dropping it closes the channel: without an end,
 /// the receiver gets an error.
@@ -54,6 +54,11 @@ impl RemoteSender {
     /// What ended the channel, if something did.
     pub fn error(&self) -> Option<NetworkError> {
         self.channel.flow().error().cloned()
+    }
+
+    /// Tells what waits for credit or for the link.
+    pub fn gauge(&self) -> QueueGauge {
+        QueueGauge::outgoing(&self.channel, self.shared.settings().frame_bytes)
     }
 
     /// Bytes of payload given to `send` so far.

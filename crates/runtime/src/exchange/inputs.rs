@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use flott_network::{
-    Batch, Control, DataFrame, LocalReceiver, Message, RemoteMessage, RemoteReceiver,
+    Batch, Control, DataFrame, LocalReceiver, Message, QueueGauge, RemoteMessage, RemoteReceiver,
 };
 use flott_operators::{TaskCounters, TaskError};
 use flott_record::{Record, codec};
@@ -56,6 +56,7 @@ pub(super) struct Channels<T> {
 
 impl<T: Record> Channels<T> {
     pub(super) fn new(channels: Vec<InputChannel<T>>, counters: Arc<TaskCounters>) -> Self {
+        counters.inputs.watch(channels.iter().filter_map(gauge));
         Self {
             channels,
             pieces: Pieces::new(Batch::default()),
@@ -122,21 +123,6 @@ impl<T: Record> Channels<T> {
         }
     }
 
-    /// Batches that wait in the local rings, and how many these have room for.
-    pub(super) fn queue(&self) -> (usize, usize) {
-        let rings = self.channels.iter().filter_map(|channel| match channel {
-            InputChannel::Local(receiver) => Some(receiver.queue()),
-            InputChannel::Remote(_) | InputChannel::Partition(_) => None,
-        });
-        rings.fold((0, 0), |(waiting, room), (more, rest)| {
-            (waiting + more, room + rest)
-        })
-    }
-
-    pub(super) fn counters(&self) -> &TaskCounters {
-        &self.counters
-    }
-
     /// After the last piece: the emptied batch goes back to where it came from.
     #[inline]
     pub(super) fn give_back(&mut self) {
@@ -147,6 +133,15 @@ impl<T: Record> Channels<T> {
             let own = std::mem::take(&mut self.own);
             receiver.recycle(std::mem::replace(self.pieces.batch(), own));
         }
+    }
+}
+
+/// Tells what waits in a channel.
+fn gauge<T>(channel: &InputChannel<T>) -> Option<QueueGauge> {
+    match channel {
+        InputChannel::Local(receiver) => Some(receiver.gauge()),
+        InputChannel::Remote(receiver) => Some(receiver.gauge()),
+        InputChannel::Partition(_) => None,
     }
 }
 

@@ -2,7 +2,8 @@
 //! rows on its way to another process, or a part of a partition on disk.
 
 use flott_network::{
-    Batch, Control, DataFrame, LocalSender, Message, NO_TIMESTAMP, RemoteSender, batch_rows,
+    Batch, Control, DataFrame, LocalSender, Message, NO_TIMESTAMP, QueueGauge, RemoteSender,
+    batch_rows,
 };
 use flott_operators::TaskError;
 use flott_record::{Record, codec};
@@ -319,14 +320,12 @@ impl<T: Record> Ports<T> {
         std::mem::take(&mut self.records_out)
     }
 
-    /// Batches that wait in the local rings, and how many these have room for.
-    pub fn queue(&self) -> (usize, usize) {
-        let rings = self.ports.iter().filter_map(|port| match port {
-            OutputPort::Local { sender, .. } => Some(sender.queue()),
-            OutputPort::Remote { .. } | OutputPort::Partition { .. } => None,
-        });
-        rings.fold((0, 0), |(waiting, room), (more, rest)| {
-            (waiting + more, room + rest)
+    /// Tell what waits in the channels.
+    pub fn gauges(&self) -> impl Iterator<Item = QueueGauge> {
+        self.ports.iter().filter_map(|port| match port {
+            OutputPort::Local { sender, .. } => Some(sender.gauge()),
+            OutputPort::Remote { sender, .. } => Some(sender.gauge()),
+            OutputPort::Partition { .. } => None,
         })
     }
 

@@ -121,10 +121,6 @@ impl<T: Record> InputSet for OneInput<T> {
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
-        self.channels
-            .counters()
-            .in_queue
-            .holds(self.channels.queue());
         self.head.flush()
     }
 
@@ -258,9 +254,6 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
     }
 
     fn flush(&mut self) -> Result<(), TaskError> {
-        let (first, second) = (self.first.queue(), self.second.queue());
-        let both = (first.0 + second.0, first.1 + second.1);
-        self.first.counters().in_queue.holds(both);
         self.head.flush()
     }
 

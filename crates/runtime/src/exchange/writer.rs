@@ -28,6 +28,7 @@ pub struct ExchangeWriter<T, R> {
 impl<T: Record, R: Router<T>> ExchangeWriter<T, R> {
     /// Writes to these ports.
     pub fn new(ports: Ports<T>, router: R, counters: Arc<TaskCounters>) -> Self {
+        counters.outputs.watch(ports.gauges());
         Self {
             ports,
             router,
@@ -84,16 +85,11 @@ impl<T: Record, R: Router<T>> Writer<T> for ExchangeWriter<T, R> {
     fn flush(&mut self) -> Result<(), TaskError> {
         let result = self.ports.flush();
         self.publish();
-        self.counters.out_queue.holds(self.ports.queue());
         result
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        let room = self.ports.settle()?;
-        if !room {
-            self.counters.out_queue.holds(self.ports.queue());
-        }
-        Ok(room)
+        self.ports.settle()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a task reports of itself under Flink's names, beside what its operators report.
 
+mod shuffle;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,19 +45,11 @@ pub(super) fn report_task(registry: &MetricRegistry, counters: &Arc<TaskCounters
         let counters = Arc::clone(counters);
         move || read(&counters).cast_signed()
     };
-    let counts: [(&str, fn(&TaskCounters) -> u64); 8] = [
+    let counts: [(&str, fn(&TaskCounters) -> u64); 5] = [
         ("numRecordsIn", |one| one.sum(|one| &one.records_in)),
         ("numRecordsOut", |one| one.sum(|one| &one.records_out)),
         ("numBytesIn", |one| one.sum(|one| &one.bytes_in)),
-        // Rows between tasks of one process are never bytes.
-        ("numBytesInRemote", |one| one.sum(|one| &one.bytes_in)),
         ("numBytesOut", |one| one.sum(|one| &one.bytes_out)),
-        ("numBuffersInLocal", |one| {
-            one.sum(|one| &one.buffers_in_local)
-        }),
-        ("numBuffersInRemote", |one| {
-            one.sum(|one| &one.buffers_in_remote)
-        }),
         ("numBuffersOut", |one| one.sum(|one| &one.buffers_out)),
     ];
     for (name, count) in counts {
@@ -75,19 +69,7 @@ pub(super) fn report_task(registry: &MetricRegistry, counters: &Arc<TaskCounters
         task.time_share_over(share, time.clone());
         task.counter_over(total, time);
     }
-    let buffers = task.add_group("buffers");
-    let (inputs, outputs) = (Arc::clone(counters), Arc::clone(counters));
-    buffers.gauge_with("inputQueueLength", move || {
-        inputs.queued(|one| &one.in_queue).0
-    });
-    buffers.gauge_with("outputQueueLength", move || {
-        outputs.queued(|one| &one.out_queue).0
-    });
-    let (inputs, outputs) = (Arc::clone(counters), Arc::clone(counters));
-    buffers.gauge_with("inPoolUsage", move || inputs.queued(|one| &one.in_queue).1);
-    buffers.gauge_with("outPoolUsage", move || {
-        outputs.queued(|one| &one.out_queue).1
-    });
+    shuffle::report(&task, counters);
     let doing = Arc::clone(counters);
     task.gauge_with("isBackPressured", move || {
         doing.doing() == Doing::Backpressured

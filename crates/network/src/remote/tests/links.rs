@@ -190,6 +190,48 @@ fn a_channel_that_nobody_reads_does_not_stop_another_one() {
 }
 
 #[test]
+fn both_ends_tell_what_waits_against_their_credit() {
+    const FRAMES: u64 = 100;
+    const FRAME: usize = 32 * 1024;
+    let (a, b) = (network("a"), network("b"));
+    let mut rx = b.receiver(channel(0), Waker::default());
+    let mut tx = a.sender(channel(0), b.address(), Waker::default());
+    let (outgoing, incoming) = (tx.gauge(), rx.gauge());
+    let own = rx.credit_bytes() as f64 / FRAME as f64;
+    let room = incoming.load().room();
+    assert_eq!((room.used, room.all), (0.0, own));
+    for _ in 0..FRAMES {
+        tx.send(data(vec![0; FRAME]));
+    }
+    // Nobody reads: the credit is used up, the rest waits at the sender.
+    until(|| {
+        let (sent, received) = (outgoing.load(), incoming.load());
+        let room = received.room();
+        let is_full = room.used + 1.1 > room.all && sent.room().usage() == 1.0;
+        (is_full && sent.buffers + received.buffers == FRAMES).then_some(())
+    });
+    let (sent, received) = (outgoing.load(), incoming.load());
+    assert!(received.buffers >= 2, "{received:?}");
+    assert_eq!(sent.bytes, sent.buffers * FRAME as u64);
+    assert_eq!(received.bytes, rx.queued_bytes());
+    assert!(received.exclusive.used > own - 1.2, "{received:?}");
+    assert_eq!(received.exclusive.all, own);
+    let all = rx.credit_bytes() as f64 / FRAME as f64;
+    assert_eq!(received.room().all, all);
+    // All is read.
+    for _ in 0..FRAMES {
+        next_payload(&mut rx);
+    }
+    settled(&mut tx);
+    let (sent, received) = (outgoing.load(), incoming.load());
+    assert_eq!((sent.buffers, sent.bytes, sent.room().usage()), (0, 0, 0.0));
+    assert_eq!((received.buffers, received.room().used), (0, 0.0));
+    drop((tx, rx));
+    assert_eq!(incoming.load(), QueueLoad::default());
+    until(|| (outgoing.load() == QueueLoad::default()).then_some(()));
+}
+
+#[test]
 fn many_channels_share_one_link() {
     const CHANNELS: u32 = 200;
     let (a, b) = (network("a"), network("b"));

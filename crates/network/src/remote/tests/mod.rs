@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use flott_model::{EdgeId, Epoch, ExecutionAttemptId, VertexId};
 
 use super::*;
-use crate::{Barrier, ChannelId, Control, Wake, Waker};
+use crate::{Barrier, ChannelId, Control, QueueLoad, Wake, Waker};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 

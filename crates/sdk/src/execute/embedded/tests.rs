@@ -1,6 +1,7 @@
 //! What the tasks of a running job tell, and what its subtasks add up.
 
 mod fused;
+mod pools;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use flott_metrics::accumulators::AccumulatorHandle;
 use flott_model::{Exchange, OperatorUid, RuntimeMode};
 use flott_network::{Batch, Control};
 use flott_operators::{BatchSink, Output, SubtaskContext, TaskError};
-use flott_protocol::message::{Inspection, TaskInspected};
+use flott_protocol::message::Inspection;
 use flott_runtime::BufferTimeout;
 
 use super::*;
@@ -115,9 +116,13 @@ fn plan(env: &StreamExecutionEnvironment, configuration: &Configuration) -> Plan
 
 /// The value of a metric of the first task of a vertex.
 fn metric(workers: &[WorkerInspection], vertex: u32, name: &str) -> Option<f64> {
+    metric_of(workers, (vertex, 0), name)
+}
+
+/// The value of a metric of a task, by vertex and subtask.
+fn metric_of(workers: &[WorkerInspection], of: (u32, u32), name: &str) -> Option<f64> {
     let mut tasks = workers.iter().flat_map(|worker| &worker.tasks);
-    let is_it = |task: &&TaskInspected| task.attempt.vertex == vertex && task.attempt.subtask == 0;
-    let task = tasks.find(is_it)?;
+    let task = tasks.find(|task| (task.attempt.vertex, task.attempt.subtask) == of)?;
     let metric = task.metrics.iter().find(|metric| metric.name == name)?;
     metric.value.parse().ok()
 }
