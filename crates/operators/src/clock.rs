@@ -1,7 +1,7 @@
 //! Processing time of a task, and when it wants to be called for it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Nothing is asked for.
@@ -17,6 +17,8 @@ struct Inner {
     wake: AtomicI64,
     /// The time, if it is not the system's.
     manual: Option<AtomicI64>,
+    /// Timers of operators that fired.
+    fired: AtomicU64,
 }
 
 impl Default for TaskClock {
@@ -31,6 +33,7 @@ impl TaskClock {
         Self(Arc::new(Inner {
             wake: AtomicI64::new(NEVER),
             manual: None,
+            fired: AtomicU64::new(0),
         }))
     }
 
@@ -39,6 +42,7 @@ impl TaskClock {
         Self(Arc::new(Inner {
             wake: AtomicI64::new(NEVER),
             manual: Some(AtomicI64::new(now)),
+            fired: AtomicU64::new(0),
         }))
     }
 
@@ -80,6 +84,17 @@ impl TaskClock {
             self.0.wake.store(NEVER, Ordering::Relaxed);
         }
         due
+    }
+
+    /// So many timers of the task's operators fired, of event time or processing time. Called by the task's thread only.
+    pub fn fired(&self, timers: u64) {
+        let before = self.0.fired.load(Ordering::Relaxed);
+        self.0.fired.store(before + timers, Ordering::Relaxed);
+    }
+
+    /// Timers that fired so far.
+    pub fn timers_fired(&self) -> u64 {
+        self.0.fired.load(Ordering::Relaxed)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a subtask knows about itself and its surroundings.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -175,6 +175,30 @@ impl Queues {
     }
 }
 
+/// How long after their event time a source emitted its last records.
+#[derive(Debug)]
+pub struct EmitLag(AtomicI64);
+
+impl Default for EmitLag {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl EmitLag {
+    /// A record of that event time was emitted at `now`, both in milliseconds since the epoch.
+    #[inline]
+    pub fn emitted(&self, event_time: i64, now: i64) {
+        self.0
+            .store(now.saturating_sub(event_time), Ordering::Relaxed);
+    }
+
+    /// In milliseconds; `None` before the first record with event time.
+    pub fn millis(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|lag| *lag != i64::MIN)
+    }
+}
+
 /// Counters of a task: written by its thread once per batch, read by the reporter.
 #[derive(Debug)]
 pub struct TaskCounters {
@@ -198,6 +222,10 @@ pub struct TaskCounters {
     pub outputs: Queues,
     /// What goes into the head of the task.
     pub input: Flow,
+    /// The watermarks of the two inputs of a head that has two.
+    pub input_watermarks: [AtomicI64; 2],
+    /// How far a source is behind its records.
+    pub emit_lag: EmitLag,
     /// Time spent, in nanoseconds, by [`Doing`].
     spent_ns: [AtomicU64; 3],
     /// Since when the task does what it does now, in nanoseconds since `base`, times 4, plus the [`Doing`].
@@ -228,6 +256,8 @@ impl TaskCounters {
             inputs: Queues::default(),
             outputs: Queues::default(),
             input: Flow::new(sources),
+            input_watermarks: [const { AtomicI64::new(i64::MIN) }; 2],
+            emit_lag: EmitLag::default(),
             spent_ns: Default::default(),
             now: AtomicU64::new(Doing::Idle as u64),
             base: Instant::now(),
@@ -264,6 +294,15 @@ impl TaskCounters {
             1 => Doing::Idle,
             _ => Doing::Backpressured,
         }
+    }
+
+    /// Since when it has been waiting for input; zero if it does something else.
+    pub fn idle_for(&self) -> Duration {
+        let now = self.now.load(Ordering::Relaxed);
+        if now & 3 != Doing::Idle as u64 {
+            return Duration::ZERO;
+        }
+        Duration::from_nanos(nanos(self.base.elapsed()).saturating_sub(now >> 2))
     }
 
     /// Counters for one more writer of the task.
@@ -316,6 +355,7 @@ mod tests {
         let counters = TaskCounters::default();
         let at = |ms| counters.base + Duration::from_millis(ms);
         counters.does(Doing::Busy, at(100));
+        assert_eq!(counters.idle_for(), Duration::ZERO);
         counters.does(Doing::Backpressured, at(150));
         counters.does(Doing::Busy, at(450));
         assert_eq!(counters.doing(), Doing::Busy);
@@ -336,6 +376,7 @@ mod tests {
             ..counters
         };
         assert!(counters.time(Doing::Idle) >= long_ago);
+        assert!(counters.idle_for() >= long_ago);
         assert_eq!(counters.time(Doing::Busy), Duration::ZERO);
     }
 

@@ -28,7 +28,7 @@ pub use chain::{BatchSink, TwoInputSink};
 pub use checkpoint::{Checkpoints, OperatorCheckpoints};
 pub use clock::TaskClock;
 pub use collect::Collect;
-pub use context::{Doing, OperatorIdentity, Queues, SubtaskContext, TaskCounters};
+pub use context::{Doing, EmitLag, OperatorIdentity, Queues, SubtaskContext, TaskCounters};
 pub use error::TaskError;
 pub use output::{Collector, Output};
 pub use results::{ResultFrame, ResultPort};

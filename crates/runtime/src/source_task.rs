@@ -8,7 +8,7 @@ use flott_model::SnapshotKind;
 use flott_network::{Barrier, Batch, Control, LatencyMarker, batch_rows};
 use flott_operators::flow::{Flow, unix_millis};
 use flott_operators::source::{Progress, Reader};
-use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskError};
+use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskCounters, TaskError};
 
 use crate::barriers::Barriers;
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
@@ -64,6 +64,7 @@ pub struct SourceTask<R: Reader> {
     clock: TaskClock,
     alarm: Alarm,
     flow: Arc<Flow>,
+    counters: Arc<TaskCounters>,
     markers: Markers,
 }
 
@@ -88,6 +89,7 @@ impl<R: Reader> SourceTask<R> {
             clock: context.clock.clone(),
             alarm: Alarm::default(),
             flow: Arc::clone(&context.flow),
+            counters: Arc::clone(&context.counters),
             markers: Markers::new(context),
         }
     }
@@ -193,6 +195,11 @@ impl<R: Reader> SourceTask<R> {
         if self.pieces.is_empty() {
             self.progress = self.reader.fill(self.pieces.batch())?;
             self.flow.passed_more(self.pieces.batch().len() as u64);
+            if let Some(event_time) = self.pieces.batch().timestamps.last() {
+                self.counters
+                    .emit_lag
+                    .emitted(*event_time, self.clock.now());
+            }
             if let Some(control) = self.reader.before() {
                 self.controls.push_back(control);
                 if !self.tell()? {

@@ -384,6 +384,7 @@ impl<L: Logic> Driver<L> {
             };
             scope.at_timer(timestamp);
             fired += 1;
+            self.host.clock.fired(1);
             let called = self.logic.timer(Call {
                 host: &mut self.host,
                 sides: &mut self.sides,

@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::task::Poll;
 
+use flott_metrics::Counter;
 use flott_network::{Batch, Control, NO_TIMESTAMP};
 use flott_record::Record;
 
@@ -27,6 +28,8 @@ pub struct SinkOperator<In, W> {
     watermark: i64,
     phase: Phase,
     site: Site,
+    sent: Counter,
+    errors: Counter,
     input: PhantomData<fn(In)>,
 }
 
@@ -40,6 +43,8 @@ impl<In, W> SinkOperator<In, W> {
             watermark: NO_TIMESTAMP,
             phase: Phase::Open,
             site: context.site(),
+            sent: context.metrics.counter("numRecordsSend"),
+            errors: context.metrics.counter("numRecordsSendErrors"),
             input: PhantomData,
         }
     }
@@ -80,7 +85,12 @@ impl<In: Record, W: DrivenWriter<In>> BatchSink<In> for SinkOperator<In, W> {
         let mut records = SinkRecords::new(self.site.scope(), self.watermark, now);
         let result = self.writer.write_records(batch, &mut records);
         batch.clear();
-        records.end(rows, result)
+        let result = records.end(rows, result);
+        match &result {
+            Ok(()) => self.sent.inc_by(rows.cast_signed()),
+            Err(_) => self.errors.inc(),
+        }
+        result
     }
 
     fn control(&mut self, control: Control) -> Result<(), TaskError> {

@@ -145,6 +145,9 @@ fn an_error_names_operator_and_record() {
         error.message,
         "operator 'Sink: diary', record 4: an unlucky number"
     );
+    let told = |name: &str| context.metrics.counter(name).count();
+    assert_eq!(told("numRecordsSend"), 2);
+    assert_eq!(told("numRecordsSendErrors"), 1);
 }
 
 #[tokio::test]

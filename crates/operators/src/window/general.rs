@@ -463,6 +463,7 @@ where
                 break;
             };
             scope.at_timer(timer.timestamp);
+            self.clock.fired(1);
             let fired = self.on_timer(domain, &timer);
             fired.map_err(|error| scope.locate(error))?;
         }

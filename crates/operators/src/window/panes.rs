@@ -227,6 +227,8 @@ where
             .prepare(walk, |value, other| contents.merge(value, other));
         self.state.set_processing_time(self.now);
         let (fires, clears) = (walk.fires(), walk.clears());
+        // Elsewhere a timer of each key would have fired.
+        let mut timers = 0;
         while let Some((hash, key, value)) = self.store.step(walk) {
             let fired = Fired {
                 hash,
@@ -235,6 +237,7 @@ where
                 watermark: self.reached,
                 processing_time: self.now,
             };
+            timers += u64::from(fires);
             if fires {
                 self.function.fire(
                     &mut self.contents,
@@ -249,9 +252,11 @@ where
                     .clear(fired, &mut self.state, &mut self.emitter)?;
             }
             if self.emitter.is_full() {
+                self.clock.fired(timers);
                 return Ok(false);
             }
         }
+        self.clock.fired(timers);
         Ok(true)
     }
 

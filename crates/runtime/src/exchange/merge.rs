@@ -3,6 +3,7 @@
 //! end of a range of keys once all channels with keys are through with it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use flott_model::CheckpointId;
 use flott_network::{Barrier, Control};
@@ -97,6 +98,17 @@ impl Merge {
     pub(super) fn is_open(&self, channel: usize) -> bool {
         let channel = &self.channels[channel];
         (!channel.blocked || self.at_least_once) && !channel.ended && !channel.waits
+    }
+
+    /// The watermark of some of the channels by themselves.
+    pub(super) fn watermark_of(&self, channels: Range<usize>) -> i64 {
+        let channels = &self.channels[channels];
+        let open = channels.iter().filter(|channel| !channel.ended);
+        let active = open.clone().filter(|channel| !channel.idle);
+        let smallest = active.map(|channel| channel.watermark).min();
+        // What is idle holds nothing back; what has ended neither.
+        let latest = || open.map(|channel| channel.watermark).max();
+        smallest.or_else(latest).unwrap_or(i64::MAX)
     }
 
     pub(super) fn has_ended(&self, channel: usize) -> bool {
@@ -390,6 +402,23 @@ mod tests {
         assert_eq!(open(&merge), [false, true, false]);
         assert_eq!(feed(&mut merge, 1, Control::KeysEnd), [Control::KeysEnd]);
         assert_eq!(open(&merge), [false, true, false]);
+    }
+
+    #[test]
+    fn each_input_has_a_watermark_by_itself() {
+        let mut merge = Merge::new(3);
+        feed(&mut merge, 0, Control::Watermark(10));
+        assert_eq!(merge.watermark_of(0..2), i64::MIN);
+        feed(&mut merge, 1, Control::Watermark(20));
+        feed(&mut merge, 2, Control::Watermark(5));
+        assert_eq!(merge.watermark_of(0..2), 10);
+        assert_eq!(merge.watermark_of(2..3), 5);
+        feed(&mut merge, 0, Control::Idle);
+        assert_eq!(merge.watermark_of(0..2), 20, "it holds nothing back");
+        feed(&mut merge, 1, Control::Idle);
+        assert_eq!(merge.watermark_of(0..2), 20);
+        feed(&mut merge, 2, Control::End);
+        assert_eq!(merge.watermark_of(2..3), i64::MAX);
     }
 
     #[test]

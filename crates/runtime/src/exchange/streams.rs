@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use flott_model::CheckpointId;
 use flott_network::Barrier;
@@ -139,6 +140,7 @@ pub struct TwoInputs<A, B> {
     /// The first input waits for the end of the second.
     second_first: bool,
     head: Box<dyn TwoInputSink<A, B>>,
+    counters: Arc<TaskCounters>,
 }
 
 impl<A: Record, B: Record> TwoInputs<A, B> {
@@ -150,7 +152,7 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
         counters: Arc<TaskCounters>,
     ) -> Self {
         let first = Channels::new(first, Arc::clone(&counters));
-        let second = Channels::new(second, counters);
+        let second = Channels::new(second, Arc::clone(&counters));
         Self {
             merge: Merge::with_keys(first.keyed().chain(second.keyed())),
             first,
@@ -159,6 +161,7 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
             told: [false; 2],
             second_first: false,
             head,
+            counters,
         }
     }
 
@@ -166,6 +169,19 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
     /// feeds while the task runs.
     pub fn read_second_first(&mut self) {
         self.second_first = true;
+    }
+
+    /// Tells the watermark of the input that a channel belongs to, for whoever looks.
+    fn tell_watermark(&self, channel: usize) {
+        let split = self.first.len();
+        let (input, channels) = if channel < split {
+            (0, 0..split)
+        } else {
+            (1, split..split + self.second.len())
+        };
+        let watermark = self.merge.watermark_of(channels);
+        // A channel that was idle may come back behind; what was told stays.
+        self.counters.input_watermarks[input].fetch_max(watermark, Ordering::Relaxed);
     }
 
     /// Tells, once and before the end of all, that an input has ended.
@@ -203,6 +219,7 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
                 Received::Rows => return Ok(true),
                 Received::Control(control) => {
                     self.merge.control(index, control, events);
+                    self.tell_watermark(index);
                     if control == flott_network::Control::End {
                         self.tell_ends(events);
                     }

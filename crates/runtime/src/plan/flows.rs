@@ -2,13 +2,15 @@
 //! once per batch, and what two operators have in common is counted once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use flott_metrics::LatencyStatistics;
 use flott_model::OperatorUid;
 use flott_operators::flow::{Flow, report_input, report_output};
 use flott_operators::{SubtaskContext, TaskCounters};
 
-use super::Node;
+use super::{Node, NodeFactory};
 
 /// What goes into an operator.
 #[derive(Clone)]
@@ -64,6 +66,50 @@ pub(super) fn report_node(context: &SubtaskContext, node: &Node, feed: Option<&F
     if let Some(feed) = feed {
         read(context, &node.uids, feed);
     }
+    match &node.factory {
+        NodeFactory::Source(_) => report_source(context, &output),
+        NodeFactory::TwoInputs(_) => report_two_inputs(context),
+        NodeFactory::Operator { .. } => {}
+    }
+}
+
+/// What Flink says of no lag.
+const UNDEFINED: i64 = -1;
+
+/// Reports what only sources have.
+fn report_source(context: &SubtaskContext, output: &Feed) {
+    let group = &context.metrics;
+    group.counter_and_rate_over("numRecordsIn", output.rows());
+    let counters = Arc::clone(&context.counters);
+    group.gauge_with("sourceIdleTime", move || millis(counters.idle_for()));
+    let counters = Arc::clone(&context.counters);
+    group.gauge_with("currentEmitEventTimeLag", move || {
+        counters.emit_lag.millis().unwrap_or(UNDEFINED)
+    });
+    let counters = Arc::clone(&context.counters);
+    let (clock, watermark) = (context.clock.clone(), output.watermark());
+    group.gauge_with("watermarkLag", move || match watermark() {
+        i64::MIN | i64::MAX => UNDEFINED,
+        // A source that has nothing to emit does not fall behind.
+        watermark => clock.now() - millis(counters.idle_for()) - watermark,
+    });
+}
+
+/// Reports the watermarks of the inputs by themselves.
+fn report_two_inputs(context: &SubtaskContext) {
+    for (input, name) in ["currentInput1Watermark", "currentInput2Watermark"]
+        .into_iter()
+        .enumerate()
+    {
+        let counters = Arc::clone(&context.counters);
+        context.metrics.gauge_with(name, move || {
+            counters.input_watermarks[input].load(Ordering::Relaxed)
+        });
+    }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Reports the operators that are fused with a writer, if there are any. `context` is the writer's.

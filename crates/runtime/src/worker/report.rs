@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flott_metrics::{MetricRegistry, ScopeVariables};
 use flott_model::ExecutionAttemptId;
-use flott_operators::{Doing, TaskCounters};
+use flott_operators::{Doing, TaskClock, TaskCounters};
 use flott_protocol::message::{Metric, TaskMetrics, WorkerSpec};
 
 use crate::plan::Plan;
@@ -39,8 +39,16 @@ pub(super) fn registry(
 }
 
 /// Adds the metrics of a task as a whole.
-pub(super) fn report_task(registry: &MetricRegistry, counters: &Arc<TaskCounters>) {
+pub(super) fn report_task(
+    registry: &MetricRegistry,
+    counters: &Arc<TaskCounters>,
+    clock: &TaskClock,
+) {
     let task = registry.task();
+    let timers = clock.clone();
+    task.counter_and_rate_over("numFiredTimers", move || {
+        timers.timers_fired().cast_signed()
+    });
     let read = |read: fn(&TaskCounters) -> u64| {
         let counters = Arc::clone(counters);
         move || read(&counters).cast_signed()
@@ -69,6 +77,12 @@ pub(super) fn report_task(registry: &MetricRegistry, counters: &Arc<TaskCounters
         task.time_share_over(share, time.clone());
         task.counter_over(total, time);
     }
+    // A task that finds no room never blocks its thread: all its back pressure is what Flink calls soft.
+    let soft = Arc::clone(counters);
+    task.time_share_over("softBackPressuredTimeMsPerSecond", move || {
+        millis(soft.time(Doing::Backpressured))
+    });
+    task.time_share_over("hardBackPressuredTimeMsPerSecond", || 0);
     shuffle::report(&task, counters);
     let doing = Arc::clone(counters);
     task.gauge_with("isBackPressured", move || {
@@ -139,7 +153,9 @@ mod tests {
     fn a_task_has_flinks_metrics() {
         let registry = MetricRegistry::new();
         let counters = Arc::new(TaskCounters::default());
-        report_task(&registry, &counters);
+        let clock = TaskClock::manual(0);
+        report_task(&registry, &counters, &clock);
+        clock.fired(3);
         TaskCounters::add(&counters.records_in, 7);
         TaskCounters::add(&counters.add_writer().records_out, 5);
         counters.does(Doing::Backpressured, Instant::now());
@@ -152,6 +168,7 @@ mod tests {
             ("numRecordsIn", "7"),
             ("numRecordsOut", "5"),
             ("numRecordsInPerSecond", "0.0"),
+            ("numFiredTimers", "3"),
             ("isBackPressured", "true"),
             ("accumulateBusyTimeMs", "0"),
             ("currentInputWatermark", "-9223372036854775808"),
@@ -159,7 +176,13 @@ mod tests {
             assert_eq!(value(name).as_deref(), Some(expected), "{name}");
         }
         registry.update(5_000);
-        assert_eq!(value("busyTimeMsPerSecond").as_deref(), Some("0"));
+        for name in [
+            "busyTimeMsPerSecond",
+            "softBackPressuredTimeMsPerSecond",
+            "hardBackPressuredTimeMsPerSecond",
+        ] {
+            assert_eq!(value(name).as_deref(), Some("0"), "{name}");
+        }
         let report = counted(
             flott_operators::SubtaskContext::for_tests("x").attempt,
             &counters,

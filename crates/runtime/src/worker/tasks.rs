@@ -197,7 +197,11 @@ impl Tasks {
         for task in &tasks {
             let from = restored.remove(&task.attempt.into()).unwrap_or_default();
             let context = self.context(task, from, &wakers);
-            report::report_task(context.metrics.registry(), &context.counters);
+            report::report_task(
+                context.metrics.registry(),
+                &context.counters,
+                &context.clock,
+            );
             match wiring
                 .channels(task)
                 .and_then(|channels| build(&plan, &context, channels))

@@ -1,6 +1,7 @@
 //! What the tasks of a running job tell, and what its subtasks add up.
 
 mod fused;
+mod kinds;
 mod pools;
 
 use std::sync::atomic::{AtomicBool, Ordering};
