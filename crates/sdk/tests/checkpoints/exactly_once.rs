@@ -18,7 +18,7 @@ fn numbers(env: &StreamExecutionEnvironment, count: u64, rate: f64) -> DataStrea
 
 /// Panics `times` times, each time after another `after` calls.
 #[derive(Clone)]
-struct Failing {
+pub(crate) struct Failing {
     calls: std::sync::Arc<AtomicU64>,
     failures: std::sync::Arc<AtomicU32>,
     after: u64,
@@ -26,7 +26,7 @@ struct Failing {
 }
 
 impl Failing {
-    fn new(after: u64, times: u32) -> Self {
+    pub(crate) fn new(after: u64, times: u32) -> Self {
         Self {
             calls: Default::default(),
             failures: Default::default(),
@@ -35,7 +35,7 @@ impl Failing {
         }
     }
 
-    fn call(&self) {
+    pub(crate) fn call(&self) {
         if self.calls.fetch_add(1, Ordering::SeqCst) + 1 >= self.after
             && self.failures.load(Ordering::SeqCst) < self.times
         {
@@ -45,12 +45,12 @@ impl Failing {
         }
     }
 
-    fn happened(&self) -> u32 {
+    pub(crate) fn happened(&self) -> u32 {
         self.failures.load(Ordering::SeqCst)
     }
 }
 
-fn with_checkpoints(env: &StreamExecutionEnvironment, directory: &Path) {
+pub(crate) fn with_checkpoints(env: &StreamExecutionEnvironment, directory: &Path) {
     env.configure("execution.checkpointing.dir", text(directory))
         .unwrap();
     env.configure("restart-strategy.type", "fixed-delay")

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod exactly_once;
+mod operators;
 #[path = "../jobs/support.rs"]
 #[allow(dead_code, reason = "shared with the other suites of whole jobs")]
 mod support;
