@@ -254,7 +254,7 @@ mod tests {
     fn deprecated_names_count_but_lose_against_the_new_one() {
         let (configuration, warnings) = with(&[("restart-strategy", "fixed-delay")]);
         let strategy = configuration.get(&RESTART_STRATEGY_TYPE);
-        assert_eq!(strategy, crate::RestartStrategyType::FixedDelay);
+        assert_eq!(strategy, Some(crate::RestartStrategyType::FixedDelay));
         assert_eq!(
             warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["the option restart-strategy in the job is now called restart-strategy.type"]
@@ -265,7 +265,7 @@ mod tests {
         ]);
         assert_eq!(
             both.get(&RESTART_STRATEGY_TYPE),
-            crate::RestartStrategyType::None
+            Some(crate::RestartStrategyType::None)
         );
         let mut later = both;
         later
@@ -273,7 +273,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             later.get(&RESTART_STRATEGY_TYPE),
-            crate::RestartStrategyType::FixedDelay
+            Some(crate::RestartStrategyType::FixedDelay)
         );
     }
 
