@@ -28,6 +28,6 @@ pub use option::{ConfigOption, OptionInfo, PrefixOption};
 pub use port_range::PortRange;
 pub use reference::reference_markdown;
 pub use value::{
-    BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, ConfigValue,
-    Factor, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, ClaimMode,
+    ConfigValue, Factor, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
 };

@@ -6,8 +6,8 @@ use crate::memory_size::MemorySize;
 use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::port_range::PortRange;
 use crate::value::{
-    BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, Factor, Fraction,
-    HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, ClaimMode, Factor,
+    Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
 };
 
 /// Defines the constants, and the sections of the reference in the same order.
@@ -165,6 +165,11 @@ options! {
         EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED: bool = "execution.state-recovery.ignore-unclaimed-state",
             "Whether state of operators that the job does not have is skipped; else the job is refused.",
             or("false"), deprecated(&["execution.savepoint.ignore-unclaimed-state"]);
+        EXECUTION_STATE_RECOVERY_CLAIM_MODE: ClaimMode = "execution.state-recovery.claim-mode",
+            "Whose the savepoint or checkpoint is that the job begins from: NO_CLAIM (the user's: it stays as it is, and the job's checkpoints do \
+             not need it) or CLAIM (the job's: it is deleted when a later checkpoint takes its place).",
+            or("NO_CLAIM"), deprecated(&["execution.savepoint-restore-mode"]),
+            deviation("LEGACY does not exist.");
     }
     "Memory and slots" {
         JOBMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "jobmanager.memory.process.size",
@@ -200,6 +205,9 @@ options! {
         REST_BIND_PORT: PortRange = "rest.bind-port",
             "Ports on which the REST interface may listen. On YARN a free one is chosen unless this is set.",
             or("8081"), fallback(&["rest.port"]), deprecated(&["jobmanager.web.port"]);
+        REST_ASYNC_STORE_DURATION: Duration = "rest.async.store-duration",
+            "How long the result of a savepoint, checkpoint or disposal that was asked for by REST can be fetched.",
+            or("5 min");
         TASKMANAGER_DATA_PORT: PortRange = "taskmanager.data.port",
             "Ports on which task executors may exchange data; 0 chooses a free one.",
             or("0"), deviation("Flink takes a single port only.");
@@ -225,6 +233,8 @@ options! {
             or("1 min");
     }
     "YARN" {
+        YARN_APPLICATION_ID: Option<String> = "yarn.application.id",
+            "The running application that list, cancel, stop, savepoint and checkpoint are meant for; also written `-yid`.";
         YARN_APPLICATION_NAME: Option<String> = "yarn.application.name",
             "Name of the application; else one that says what it runs.";
         YARN_APPLICATION_QUEUE: Option<String> = "yarn.application.queue",

@@ -81,6 +81,7 @@ from_str_values! {
     CheckpointingMode, "Enum", "EXACTLY_ONCE or AT_LEAST_ONCE";
     CheckpointRetention, "Enum", "NO_EXTERNALIZED_CHECKPOINTS, DELETE_ON_CANCELLATION or RETAIN_ON_CANCELLATION";
     CheckpointStorage, "Enum", "jobmanager or filesystem";
+    ClaimMode, "Enum", "NO_CLAIM or CLAIM (the mode LEGACY does not exist here)";
     RestartStrategyType, "Enum", "none, fixed-delay, failure-rate or exponential-delay";
     HighAvailabilityType, "Enum", "NONE, the only one there is so far";
 }
@@ -295,6 +296,14 @@ enum_values! {
         JobManager = "jobmanager",
         /// In a directory.
         FileSystem = "filesystem",
+    }
+
+    /// Whose a savepoint is that a job begins from.
+    ClaimMode {
+        /// The user's.
+        NoClaim = "NO_CLAIM",
+        /// The job's.
+        Claim = "CLAIM",
     }
 
     /// How a master's successor finds the running jobs.
