@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use flott_config::{CheckpointStorage as StorageType, Configuration, options};
+use flott_config::{CheckpointStorage as StorageType, ClaimMode as Claim, Configuration, options};
 use flott_coordination::checkpoint::{ClaimMode, Origin, SavepointRestore};
 use flott_filesystem::{FileSystemError, FileSystems, join};
 use flott_model::{JobId, RuntimeMode};
@@ -44,10 +44,7 @@ pub(crate) async fn begin(
     (hadoop, user): (&BTreeMap<String, String>, &str),
     again: bool,
 ) -> Result<Begin, BeginError> {
-    let user = (!user.is_empty()).then(|| user.to_owned());
-    let default = hadoop.get("fs.defaultFS").cloned();
-    let files = FileSystems::new(hadoop.clone(), user, default);
-    let files = Arc::new(files.map_err(BeginError::FileSystems)?);
+    let files = Arc::new(file_systems(hadoop, user).map_err(BeginError::FileSystems)?);
     let directory = directory(configuration)?.map(|base| join(&base, &job.to_string()));
     let interval = configuration.get(&options::EXECUTION_CHECKPOINTING_INTERVAL);
     let has_checkpoints = mode == RuntimeMode::Streaming && interval.is_some();
@@ -64,7 +61,7 @@ pub(crate) async fn begin(
             let allow = &options::EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED;
             origin.savepoint = Some(SavepointRestore {
                 checkpoint,
-                claim: ClaimMode::NoClaim,
+                claim: claim_mode(configuration),
                 allow_non_restored: configuration.get(allow),
             });
         }
@@ -80,6 +77,22 @@ pub(crate) async fn begin(
         origin,
         has_checkpoints,
     })
+}
+
+/// The file systems that checkpoints are on.
+pub(crate) fn file_systems(
+    hadoop: &BTreeMap<String, String>,
+    user: &str,
+) -> Result<FileSystems, FileSystemError> {
+    let user = (!user.is_empty()).then(|| user.to_owned());
+    FileSystems::new(hadoop.clone(), user, hadoop.get("fs.defaultFS").cloned())
+}
+
+fn claim_mode(configuration: &Configuration) -> ClaimMode {
+    match configuration.get(&options::EXECUTION_STATE_RECOVERY_CLAIM_MODE) {
+        Claim::NoClaim => ClaimMode::NoClaim,
+        Claim::Claim => ClaimMode::Claim,
+    }
 }
 
 fn unusable(error: CheckpointError) -> BeginError {
