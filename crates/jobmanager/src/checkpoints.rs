@@ -2,6 +2,7 @@
 //! enumerators must be told, and who asked for savepoints.
 
 mod begin;
+mod dispose;
 mod queue;
 mod storage;
 
@@ -13,7 +14,8 @@ use flott_model::{CheckpointId, ExecutionAttemptId, Failure, SnapshotKind};
 use flott_protocol::message::{SnapshotEnumerators, SplitsReceived};
 use tokio::sync::oneshot;
 
-pub(crate) use begin::{Begin, begin};
+pub(crate) use begin::{Begin, begin, file_systems};
+pub use dispose::dispose;
 pub(crate) use queue::StorageQueue;
 pub(crate) use storage::CheckpointStorage;
 pub use storage::{CheckpointError, load};

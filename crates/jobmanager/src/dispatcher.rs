@@ -15,7 +15,7 @@ use flott_protocol::program::Collected;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::checkpoints::{self, Begin, SnapshotWish};
+use crate::checkpoints::{self, Begin, CheckpointError, SnapshotWish};
 use crate::collected::{self, CollectedRecords};
 use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
@@ -236,6 +236,20 @@ impl DispatcherHandle {
             let message = "the job has ended before there was a savepoint";
             Err(Failure::new(FailureClass::Transient, message))
         }))
+    }
+
+    /// Deletes a savepoint, or a checkpoint that was kept; no job of it needs to be known.
+    ///
+    /// # Errors
+    /// When there is none, or something of it could not be deleted.
+    pub async fn dispose_savepoint(&self, path: &str) -> Result<(), CheckpointError> {
+        let settings = &self.shared.settings;
+        let files = checkpoints::file_systems(&settings.hadoop, &settings.user);
+        let files = files.map_err(|source| CheckpointError::Delete {
+            path: path.to_owned(),
+            source,
+        })?;
+        checkpoints::dispose(&files, path).await
     }
 
     /// Asks a job to end; without effect on one that has ended. Whether there is such a job.

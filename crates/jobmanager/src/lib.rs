@@ -22,7 +22,7 @@ mod snapshot;
 mod timers;
 mod view;
 
-pub use checkpoints::{CheckpointError, load as load_checkpoint};
+pub use checkpoints::{CheckpointError, dispose as dispose_savepoint, load as load_checkpoint};
 pub use connections::Connections;
 pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
 pub use driver::{DriverContext, DriverEvent, ResourceDriver};

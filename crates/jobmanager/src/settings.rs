@@ -121,7 +121,10 @@ impl DispatcherSettings {
     }
 
     /// The cluster's configuration, overlaid with the job's.
-    pub(crate) fn job_configuration(&self, graph: &JobGraph) -> Result<Configuration, ConfigError> {
+    ///
+    /// # Errors
+    /// When a value of the job's cannot be used.
+    pub fn job_configuration(&self, graph: &JobGraph) -> Result<Configuration, ConfigError> {
         let mut settings = self.configuration.to_map();
         settings.extend(graph.configuration.clone());
         Configuration::from_map(settings)

@@ -11,7 +11,7 @@ use flott_model::{
 };
 
 /// The file that makes a checkpoint complete.
-const METADATA: &str = "_metadata";
+pub(super) const METADATA: &str = "_metadata";
 /// A larger one is none of ours.
 const LARGEST_METADATA: u64 = 1 << 30;
 /// What users see instead of a path when the JobManager holds the checkpoint.
@@ -36,6 +36,26 @@ pub enum CheckpointError {
         path: String,
         /// What is wrong with it.
         reason: MetadataError,
+    },
+    /// It cannot be deleted; nothing of it was.
+    #[error("the savepoint at '{path}' cannot be deleted")]
+    Delete {
+        /// Its directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: FileSystemError,
+    },
+    /// It is deleted, but not all of its files are.
+    #[error(
+        "the savepoint at '{path}' is deleted, but files of it remain: delete the directory yourself"
+    )]
+    Remains {
+        /// Its directory.
+        path: String,
+        /// Why.
+        #[source]
+        source: FileSystemError,
     },
     /// It is too large to be one.
     #[error(
