@@ -26,11 +26,22 @@ impl RestError {
     }
 
     pub(crate) fn bad_job_id(text: &str) -> Self {
+        Self::bad_parameter("jobid", text)
+    }
+
+    /// A part of the path that cannot be what it should be.
+    pub(crate) fn bad_parameter(name: &str, text: &str) -> Self {
         let message = format!(
-            "Bad request, could not parse parameters: Cannot resolve path parameter (jobid) from \
+            "Bad request, could not parse parameters: Cannot resolve path parameter ({name}) from \
              value \"{text}\"."
         );
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn too_many_operations() -> Self {
+        let message =
+            "too many savepoints, checkpoints and disposals are under way: try again later";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
     pub(crate) fn no_such_path(method: &Method, path: &str) -> Self {

@@ -18,12 +18,21 @@ pub(crate) fn exceptions(job: &JobSnapshot) -> Value {
 }
 
 /// What stands where Flink has the name of an exception's class.
-pub(crate) fn class(failure: &Failure) -> &'static str {
+fn class(failure: &Failure) -> &'static str {
     match failure.class() {
         FailureClass::Transient => "flott.TransientFailure",
         FailureClass::UserCode => "flott.UserCodeFailure",
         FailureClass::Fatal => "flott.FatalFailure",
     }
+}
+
+/// A failure where Flink has a serialized Java object; there is none here.
+pub(crate) fn serialized(failure: &Failure) -> Value {
+    json!({
+        "class": class(failure),
+        "stack-trace": failure.to_string(),
+        "serialized-throwable": "",
+    })
 }
 
 fn all(failure: &FailureSnapshot) -> impl Iterator<Item = Value> {

@@ -27,12 +27,7 @@ pub(crate) fn execution_result(job: &JobSnapshot) -> Value {
         "net-runtime": job.duration_ms(),
     });
     if let Some(cause) = job.root_cause() {
-        result["failure-cause"] = json!({
-            "class": exceptions::class(cause),
-            "stack-trace": cause.to_string(),
-            // Flink's is a serialized Java object; there is none here.
-            "serialized-throwable": "",
-        });
+        result["failure-cause"] = exceptions::serialized(cause);
     }
     json!({ "status": { "id": "COMPLETED" }, "job-execution-result": result })
 }

@@ -2,6 +2,7 @@
 
 mod accumulators;
 mod backpressure;
+mod checkpoints;
 mod cluster;
 mod collected;
 mod error;
@@ -9,6 +10,7 @@ mod exceptions;
 mod execution_result;
 mod job;
 mod metrics;
+mod operations;
 mod plan;
 mod router;
 mod stacks;

@@ -1,6 +1,8 @@
 //! Paths to handlers. Every path is served bare and under `/v1`.
 
+mod checkpoints;
 mod inspect;
+mod operations;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch};
 use axum::{Json, Router};
+use flott_config::{Configuration, options};
 use flott_jobmanager::{DispatcherHandle, JobSnapshot};
 use flott_model::JobId;
 use serde_json::{Value, json};
@@ -18,12 +21,14 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::error::RestError;
+use crate::operations::Operations;
 use crate::{cluster, collected, exceptions, execution_result, job, plan};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
 pub struct RestState {
     dispatcher: DispatcherHandle,
+    operations: Operations,
     fetched: Arc<watch::Sender<u64>>,
 }
 
@@ -31,7 +36,10 @@ impl RestState {
     /// Over a running Dispatcher.
     pub fn new(dispatcher: DispatcherHandle) -> Self {
         let (fetched, _) = watch::channel(0);
+        let keep = &options::REST_ASYNC_STORE_DURATION;
+        let keep = dispatcher.settings().configuration.get(keep);
         Self {
+            operations: Operations::new(keep),
             dispatcher,
             fetched: Arc::new(fetched),
         }
@@ -40,6 +48,12 @@ impl RestState {
     /// Counts how often the result of a job that has ended was fetched.
     pub fn results_fetched(&self) -> watch::Receiver<u64> {
         self.fetched.subscribe()
+    }
+
+    /// Waits until savepoints and other operations that were asked for have ended, and their results
+    /// were fetched.
+    pub async fn operations_fetched(&self) {
+        self.operations.all_fetched().await;
     }
 
     pub(crate) fn dispatcher(&self) -> &DispatcherHandle {
@@ -51,6 +65,15 @@ impl RestState {
         self.dispatcher
             .job(id)
             .ok_or_else(|| RestError::unknown_job(id))
+    }
+
+    /// A job's configuration over the cluster's.
+    fn configuration_of(&self, job: &JobSnapshot) -> Result<Configuration, RestError> {
+        let settings = self.dispatcher.settings();
+        let configuration = settings.job_configuration(&job.graph);
+        // It was usable when the job was submitted.
+        configuration
+            .map_err(|error| RestError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))
     }
 }
 
@@ -77,6 +100,8 @@ pub fn router(state: RestState) -> Router {
         .route("/jobs/{id}/yarn-cancel", get(cancel))
         // Clients of a version that sends signs of life must not fail by it.
         .route("/jobs/{id}/clientHeartbeat", patch(async || accepted()))
+        .merge(checkpoints::routes())
+        .merge(operations::routes())
         .merge(inspect::routes());
     Router::new()
         .merge(routes.clone())

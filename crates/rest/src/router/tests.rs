@@ -1,6 +1,7 @@
 //! Answers over real HTTP, of a cluster whose workers finish at once.
 
 mod inspected;
+mod snapshots;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -97,10 +98,16 @@ impl Server {
     }
 
     async fn request(&self, method: &str, path: &str) -> (u16, Value) {
+        self.send(method, path, "").await
+    }
+
+    async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let answer = async {
             let mut stream = TcpStream::connect(self.address).await.unwrap();
-            let request =
-                format!("{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            let length = body.len();
+            let request = format!(
+                "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+            );
             stream.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
