@@ -315,6 +315,14 @@ async fn finish(
             tracing::info!("nobody fetched the result");
         }
     }
+    // Who stopped the job with a savepoint wants to know where that is.
+    let fetched = attempt.rest.operations_fetched();
+    if tokio::time::timeout(RESULT_KEPT_FOR, fetched)
+        .await
+        .is_err()
+    {
+        tracing::info!("nobody fetched what came of a savepoint");
+    }
     attempt.dispatcher.shutdown().await;
     if let Err(error) = attempt.launch.resources.remove_staging_directory().await {
         tracing::warn!("the staging directory is left: {error:#}");
