@@ -2,12 +2,13 @@
 //! the same executable.
 
 mod regions;
+mod resources;
 
 use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::{EdgeId, OperatorUid, VertexId};
+use crate::{EdgeId, GroupResources, OperatorUid, VertexId};
 
 /// Compatibility between executables and cluster is judged by this number, not by version names.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -48,6 +49,9 @@ pub struct JobGraph {
     /// SHA-256 of the executable, filled in by whoever stages it.
     #[prost(bytes = "vec", tag = "11")]
     pub executable_sha256: Vec<u8>,
+    /// The slot sharing groups whose slots must offer something, by name.
+    #[prost(message, repeated, tag = "20")]
+    pub group_resources: Vec<GroupResources>,
 }
 
 /// How a job runs.
@@ -229,6 +233,14 @@ pub enum GraphError {
         /// Name of a vertex of the stage.
         vertex: String,
     },
+    /// What a slot sharing group asks for cannot be meant.
+    #[error("slot sharing group '{group}' cannot be served: {defect}")]
+    Resources {
+        /// Its name.
+        group: String,
+        /// What is wrong.
+        defect: &'static str,
+    },
     /// The vertices form a cycle.
     #[error("the job graph has a cycle through vertex '{vertex}'")]
     Cycle {
@@ -261,6 +273,7 @@ impl JobGraph {
         }
         self.validate_edges()?;
         self.validate_uids()?;
+        self.validate_resources()?;
         self.topological_order()?;
         self.validate_stages()
     }
@@ -343,6 +356,7 @@ impl JobGraph {
             edges: self.edges.clone(),
             execute_index: self.execute_index,
             mode: self.mode,
+            group_resources: self.group_resources.clone(),
             ..Self::default()
         };
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
@@ -387,6 +401,9 @@ impl JobGraph {
                 self.describe_edge(position),
                 submitted.describe_edge(position)
             ));
+        }
+        if let Some(what) = self.resource_difference(submitted) {
+            return Some(what);
         }
         (self.fingerprint() != submitted.fingerprint()).then(|| "its mode differs".to_owned())
     }

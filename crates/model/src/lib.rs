@@ -6,6 +6,7 @@ mod checkpoint;
 mod failure;
 mod graph;
 mod id;
+mod resource;
 mod status;
 
 pub use checkpoint::{
@@ -22,4 +23,5 @@ pub use id::{
     ContainerId, EdgeId, Epoch, ExecutionAttemptId, Incarnation, JobId, OperatorUid, ParseIdError,
     SlotId, VertexId,
 };
+pub use resource::{GroupResources, ResourceProfile};
 pub use status::{ExecutionState, JobStatus};
