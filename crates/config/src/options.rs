@@ -191,6 +191,17 @@ options! {
         TASKMANAGER_MEMORY_NETWORK_FRACTION: Fraction = "taskmanager.memory.network.fraction",
             "Share of the process memory for network buffers, between the least and the most.",
             or("0.1"), deprecated(&["taskmanager.network.memory.fraction"]);
+        CLUSTER_FINE_GRAINED_RESOURCE_MANAGEMENT_ENABLED: bool =
+            "cluster.fine-grained-resource-management.enabled",
+            "Whether slot sharing groups may say what their slots must offer; if not, jobs with such groups are refused.",
+            or("true"),
+            deviation("Flink with false accepts such a job, which then waits in vain for its slots.");
+        FINE_GRAINED_SHUFFLE_MODE_ALL_BLOCKING: bool = "fine-grained.shuffle-mode.all-blocking",
+            "Whether, in BATCH, a job whose slot sharing groups say what their slots must offer exchanges all records \
+             by way of files, whatever `execution.batch-shuffle-mode` says.",
+            or("false"),
+            deviation("Flink demands true for such jobs. Here a job has all of its slots before it starts, so that \
+                no part of it can wait for slots that another part holds.");
         SLOT_REQUEST_TIMEOUT: Duration = "slot.request.timeout",
             "How long a job waits for its slots before it fails.",
             or("5 min");
