@@ -11,6 +11,7 @@ use flott_protocol::application::{StagedFile, TASKEXECUTOR_FILE};
 use flott_protocol::executor::{EXECUTOR, ExecutorSpec};
 
 use crate::resources::Resources;
+use crate::sizes::ContainerSize;
 
 const OUTPUT_FILE: &str = "taskmanager.out";
 const ERROR_FILE: &str = "taskmanager.err";
@@ -19,6 +20,7 @@ const ERROR_FILE: &str = "taskmanager.err";
 pub(crate) struct ContainerLaunch {
     pub(crate) node_managers: NodeManagerClient,
     pub(crate) resources: Resources,
+    /// But for the size of their containers.
     pub(crate) spec: ExecutorSpec,
     /// Without the token that makes the appmaster the master.
     pub(crate) credentials: Credentials,
@@ -26,16 +28,26 @@ pub(crate) struct ContainerLaunch {
 }
 
 impl ContainerLaunch {
-    pub(crate) async fn start(&self, container: &Container) -> anyhow::Result<()> {
+    /// Starts one in a container of that size.
+    pub(crate) async fn start(
+        &self,
+        container: &Container,
+        size: ContainerSize,
+    ) -> anyhow::Result<()> {
         let files = self.resources.usable().await?;
         self.node_managers
-            .start(container, &self.context(&files))
+            .start(container, &self.context(&files, size))
             .await?;
         tracing::info!(container = %container.id, node = %container.node, "container started");
         Ok(())
     }
 
-    fn context(&self, files: &[StagedFile]) -> LaunchContext {
+    fn context(&self, files: &[StagedFile], size: ContainerSize) -> LaunchContext {
+        let spec = ExecutorSpec {
+            slots: size.slots,
+            memory_bytes: size.memory_bytes,
+            ..self.spec.clone()
+        };
         let command = ShellCommand::new(&format!("./{TASKEXECUTOR_FILE}"))
             .stdout(OUTPUT_FILE)
             .stderr(ERROR_FILE);
@@ -43,7 +55,7 @@ impl ContainerLaunch {
         for (name, value) in &self.environment {
             context = context.env(name, value);
         }
-        context = context.env(EXECUTOR, &self.spec.to_variable());
+        context = context.env(EXECUTOR, &spec.to_variable());
         for file in files {
             context = context.local_resource(&file.name, local_resource(file));
         }

@@ -2,11 +2,13 @@
 //! session), then tells YARN how it went.
 
 mod application;
+mod asks;
 mod container_launch;
 mod listeners;
 mod outcome;
 mod resources;
 mod run;
+mod sizes;
 mod spread;
 mod yarn_driver;
 mod yarn_loop;

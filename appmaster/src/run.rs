@@ -10,7 +10,7 @@ use flott_config::options;
 use flott_filesystem::FileSystems;
 use flott_hadoop::rpc::RpcOptions;
 use flott_hadoop::token::TOKEN_FILE_VARIABLE;
-use flott_hadoop::yarn::{AmClient, AmError, NodeManagerClient, Resource};
+use flott_hadoop::yarn::{AmClient, AmError, NodeManagerClient};
 use flott_jobmanager::{
     Dispatcher, DispatcherHandle, DispatcherSettings, ProgramLauncher, ProgramSettings,
 };
@@ -127,7 +127,8 @@ async fn start(application: &Application) -> anyhow::Result<(Attempt, LoopHandle
     let parts = YarnLoop {
         client,
         launch: Arc::clone(&launch),
-        resource: executor_resource(application)?,
+        configuration: configuration.clone(),
+        max_capability: registration.max_capability,
         idle_interval: Duration::from_secs(u64::from(seconds)),
         request_interval: configuration.get(&options::YARN_HEARTBEAT_CONTAINER_REQUEST_INTERVAL),
         tracking_url,
@@ -179,7 +180,6 @@ fn dispatcher_settings(application: &Application, job_master: String) -> Dispatc
         job_master,
         hadoop: application.spec.hadoop.clone(),
         user: application.spec.user.clone(),
-        slot_memory_bytes: DispatcherSettings::configured_slot_memory(&configuration),
         blobs,
         ..DispatcherSettings::new(application.id(), application.secret.clone(), configuration)
     }
@@ -202,11 +202,8 @@ fn executor_spec(application: &Application, job_manager: String) -> ExecutorSpec
     let lost = configuration.get(&options::FLOTT_JOBMANAGER_LOST_TIMEOUT);
     ExecutorSpec {
         job_manager,
-        slots: configuration.get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS),
-        memory_bytes: configuration
-            .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
-            .bytes(),
         job_manager_lost_timeout_ms: u64::try_from(lost.as_millis()).unwrap_or(u64::MAX),
+        ..ExecutorSpec::default()
     }
 }
 
@@ -221,24 +218,6 @@ fn executor_environment(application: &Application) -> BTreeMap<String, String> {
         environment.insert(flott_logging::LEVEL_VARIABLE.to_owned(), levels);
     }
     environment
-}
-
-fn executor_resource(application: &Application) -> anyhow::Result<Resource> {
-    let configuration = &application.configuration;
-    let memory = configuration
-        .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
-        .bytes();
-    let slots = configuration.get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS);
-    let vcores = configuration.get(&options::YARN_CONTAINERS_VCORES);
-    Ok(Resource {
-        memory_mb: i64::try_from(memory.div_ceil(1 << 20))?,
-        // -1: one for each slot.
-        vcores: if vcores > 0 {
-            vcores
-        } else {
-            i32::try_from(slots)?
-        },
-    })
 }
 
 /// Runs what the application is for.

@@ -1,7 +1,7 @@
 //! YARN as the ResourceManager's driver: hands everything to the loop that talks to YARN.
 
 use flott_jobmanager::{DriverContext, ResourceDriver};
-use flott_model::ContainerId;
+use flott_model::{ContainerId, ResourceProfile};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::yarn_loop::YarnCommand;
@@ -29,12 +29,12 @@ impl ResourceDriver for YarnDriver {
         self.tell(YarnCommand::Start(context.events));
     }
 
-    fn set_outstanding(&mut self, count: u32) {
-        self.tell(YarnCommand::SetOutstanding(count));
+    fn set_outstanding(&mut self, profile: Option<ResourceProfile>, count: u32) {
+        self.tell(YarnCommand::SetOutstanding(profile, count));
     }
 
-    fn allocation_taken(&mut self, _container: &ContainerId) {
-        self.tell(YarnCommand::AllocationTaken);
+    fn allocation_taken(&mut self, _container: &ContainerId, profile: Option<ResourceProfile>) {
+        self.tell(YarnCommand::AllocationTaken(profile));
     }
 
     fn launch(&mut self, container: &ContainerId) {

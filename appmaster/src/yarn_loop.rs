@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use flott_config::Configuration;
 use flott_coordination::resource::ContainerLoss;
+use flott_hadoop::rpc::RemoteKind;
 use flott_hadoop::yarn::{
-    AllocateInput, Allocation, AmClient, AmError, Ask, Container, ContainerStatus, FinalStatus,
-    Resource,
+    AllocateInput, Allocation, AmClient, AmError, Container, ContainerStatus, FinalStatus, Resource,
 };
 use flott_jobmanager::DriverEvent;
 use flott_model::{ContainerId, Failure, FailureClass};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::asks::{Asks, Kind};
 use crate::container_launch::ContainerLaunch;
+use crate::sizes::container_size;
 use crate::spread::Spread;
 
-/// All containers are alike: one ask.
-const ASK: i64 = 0;
-const PRIORITY: i32 = 1;
 /// While containers are outstanding: at first often, because that decides how fast a job starts.
 const EAGER_INTERVAL: Duration = Duration::from_millis(150);
 const EAGER_FOR: Duration = Duration::from_secs(10);
@@ -36,8 +36,8 @@ const DIAGNOSTICS_LINES: usize = 8;
 #[derive(Debug)]
 pub(crate) enum YarnCommand {
     Start(mpsc::Sender<DriverEvent>),
-    SetOutstanding(u32),
-    AllocationTaken,
+    SetOutstanding(Kind, u32),
+    AllocationTaken(Kind),
     Launch(ContainerId),
     Release(ContainerId),
     /// News of a container's end are awaited.
@@ -56,7 +56,10 @@ pub(crate) enum YarnCommand {
 pub(crate) struct YarnLoop {
     pub(crate) client: AmClient,
     pub(crate) launch: Arc<ContainerLaunch>,
-    pub(crate) resource: Resource,
+    /// What says how large containers are.
+    pub(crate) configuration: Configuration,
+    /// The largest container at the time of the registration.
+    pub(crate) max_capability: Resource,
     /// Between two heartbeats when nothing is outstanding, …
     pub(crate) idle_interval: Duration,
     /// … and when something is.
@@ -76,8 +79,7 @@ pub(crate) async fn run(
     let mut state = State {
         parts,
         events: None,
-        wanted: 0,
-        untaken: 0,
+        asks: Asks::default(),
         asked_since: None,
         containers: BTreeMap::new(),
         spread: Spread::default(),
@@ -108,7 +110,7 @@ pub(crate) async fn run(
                         state.release_all().await?;
                         let _ = done.send(());
                     }
-                    Some(command) => state.obey(command),
+                    Some(command) => state.obey(command).await,
                 },
                 () = tokio::time::sleep_until(due) => break,
             }
@@ -123,13 +125,10 @@ pub(crate) async fn run(
 struct State {
     parts: YarnLoop,
     events: Option<mpsc::Sender<DriverEvent>>,
-    /// Containers to come, without those whose allocation was taken.
-    wanted: u32,
-    /// Allocations that were reported and not taken yet.
-    untaken: u32,
+    asks: Asks,
     /// Since when something is outstanding.
     asked_since: Option<Instant>,
-    containers: BTreeMap<ContainerId, Container>,
+    containers: BTreeMap<ContainerId, (Container, Kind)>,
     spread: Spread,
     releases: Vec<flott_hadoop::yarn::ContainerId>,
     /// Until when news are awaited.
@@ -139,10 +138,6 @@ struct State {
 }
 
 impl State {
-    fn outstanding(&self) -> u32 {
-        self.wanted.saturating_sub(self.untaken)
-    }
-
     fn pause(&self) -> Duration {
         if self.hurry_until.is_some_and(|until| Instant::now() < until) {
             return EAGER_INTERVAL;
@@ -156,17 +151,14 @@ impl State {
         }
     }
 
-    fn obey(&mut self, command: YarnCommand) {
+    async fn obey(&mut self, command: YarnCommand) {
         match command {
             YarnCommand::Start(events) => self.events = Some(events),
-            YarnCommand::SetOutstanding(count) => self.set_wanted(count),
-            YarnCommand::AllocationTaken => {
-                self.untaken = self.untaken.saturating_sub(1);
-                self.wanted = self.wanted.saturating_sub(1);
-            }
+            YarnCommand::SetOutstanding(kind, count) => self.set_wanted(kind, count).await,
+            YarnCommand::AllocationTaken(kind) => self.asks.taken(kind),
             YarnCommand::Launch(id) => self.launch(&id),
             YarnCommand::Release(id) => {
-                if let Some(container) = self.containers.get(&id) {
+                if let Some((container, _)) = self.containers.get(&id) {
                     self.releases.push(container.id);
                     self.is_urgent = true;
                 }
@@ -180,10 +172,19 @@ impl State {
         }
     }
 
-    fn set_wanted(&mut self, count: u32) {
-        let before = self.outstanding();
-        self.wanted = count;
-        let now = self.outstanding();
+    async fn set_wanted(&mut self, kind: Kind, count: u32) {
+        let size = match container_size(&self.parts.configuration, kind) {
+            Ok(size) => size,
+            Err(why) if count > 0 => return self.refuse(kind, why).await,
+            Err(_) => return, // It was never asked for.
+        };
+        let before = self.asks.outstanding();
+        self.asks.set_wanted(kind, size.resource, count);
+        self.note_outstanding(before);
+    }
+
+    fn note_outstanding(&mut self, before: u32) {
+        let now = self.asks.outstanding();
         self.is_urgent |= now != before;
         if now == 0 {
             self.asked_since = None;
@@ -193,13 +194,19 @@ impl State {
     }
 
     fn launch(&self, id: &ContainerId) {
-        let (Some(container), Some(events)) = (self.containers.get(id), &self.events) else {
+        let (Some((container, kind)), Some(events)) = (self.containers.get(id), &self.events)
+        else {
             return; // It has ended already, which was reported.
         };
         let (launch, events) = (Arc::clone(&self.parts.launch), events.clone());
+        let size = container_size(&self.parts.configuration, *kind);
         let (container, id) = (container.clone(), id.clone());
         tokio::spawn(async move {
-            if let Err(error) = launch.start(&container).await {
+            let started = match size {
+                Ok(size) => launch.start(&container, size).await,
+                Err(why) => Err(anyhow::Error::msg(why)),
+            };
+            if let Err(error) = started {
                 let message = format!("starting a task executor failed: {error:#}");
                 let failure = Failure::new(FailureClass::Transient, message)
                     .at(format!("{id} ({})", container.node));
@@ -215,33 +222,67 @@ impl State {
     }
 
     async fn heartbeat(&mut self) -> Result<(), AmError> {
-        let mut input = AllocateInput::default();
-        let count = self.outstanding();
-        if count > 0 {
-            let (priority, resource) = (PRIORITY, self.parts.resource);
-            let ask = Ask {
-                priority,
-                resource,
-                count,
-                node_label: None,
-            };
-            input.asks.insert(ASK, ask);
-        }
-        input.releases = std::mem::take(&mut self.releases);
+        let input = AllocateInput {
+            asks: self.asks.to_yarn(),
+            releases: std::mem::take(&mut self.releases),
+            ..AllocateInput::default()
+        };
         match self.parts.client.allocate(&input).await {
             Ok(allocation) => {
                 self.apply(allocation).await;
                 Ok(())
             }
             Err(error @ AmError::Rejected { .. }) => {
-                let failure = Failure::new(FailureClass::Fatal, format!("{error}"));
-                self.report(DriverEvent::Failed(failure)).await;
-                self.wanted = self.untaken;
-                self.asked_since = None;
+                self.rejected(&error).await;
                 Ok(())
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// YARN took nothing of a heartbeat. If that is for the size of containers, it is for those that a
+    /// job made a size for rather than for those of default size, which was checked at submission.
+    async fn rejected(&mut self, error: &AmError) {
+        let too_large = matches!(error, AmError::Rejected { exception }
+            if exception.kind == RemoteKind::InvalidResourceRequest);
+        let sized = self
+            .asks
+            .outstanding_kinds()
+            .into_iter()
+            .filter(|_| too_large);
+        let sized: Vec<(Kind, Resource)> = sized.filter(|(kind, _)| kind.is_some()).collect();
+        let limit = self.parts.max_capability;
+        let (fitting, too_large): (Vec<_>, Vec<_>) = sized
+            .into_iter()
+            .partition(|(_, size)| size.fits_in(&limit));
+        let refused = if too_large.is_empty() {
+            fitting
+        } else {
+            too_large
+        };
+        if refused.is_empty() {
+            let failure = Failure::new(FailureClass::Fatal, format!("{error}"));
+            self.report(DriverEvent::Failed(failure)).await;
+            self.asks.drop_kind(None);
+            self.asked_since = None;
+            return;
+        }
+        for (kind, size) in refused {
+            let slot = kind.map_or(String::new(), |profile| profile.to_string());
+            let why = format!("a container for a slot that offers {slot} needs {size}; {error}");
+            self.refuse(kind, why).await;
+        }
+        // What was not refused is asked for again at once.
+        self.is_urgent = true;
+    }
+
+    /// Containers of a kind cannot be had: those who need them are told.
+    async fn refuse(&mut self, profile: Kind, why: String) {
+        let before = self.asks.outstanding();
+        self.asks.drop_kind(profile);
+        self.note_outstanding(before);
+        let failure = Failure::new(FailureClass::Fatal, why);
+        self.report(DriverEvent::Refused { profile, failure }).await;
     }
 
     async fn apply(&mut self, allocation: Allocation) {
@@ -263,24 +304,26 @@ impl State {
 
     async fn allocated(&mut self, container: Container) {
         let held = u32::try_from(self.containers.len()).unwrap_or(u32::MAX);
-        let total = held.saturating_add(self.outstanding());
+        let total = held.saturating_add(self.asks.outstanding());
         let patience = self
             .asked_since
             .is_some_and(|since| since.elapsed() < SPREAD_PATIENCE);
         let nodes = self.parts.cluster_nodes;
-        let is_surplus = self.outstanding() == 0;
-        if is_surplus || !self.spread.accept(&container.node, total, nodes, patience) {
+        let kind = self.asks.kind_of(container.allocation_request_id);
+        let kept = kind.filter(|_| self.spread.accept(&container.node, total, nodes, patience));
+        let Some(profile) = kept else {
             tracing::debug!(container = %container.id, node = %container.node, "given back");
             self.releases.push(container.id);
             return;
-        }
+        };
         let id = ContainerId(container.id.to_string());
         let host = container.node.host.clone();
-        self.untaken += 1;
-        self.containers.insert(id.clone(), container);
+        self.asks.reported(profile);
+        self.containers.insert(id.clone(), (container, profile));
         self.report(DriverEvent::Allocated {
             container: id,
             host,
+            profile,
         })
         .await;
     }
@@ -288,7 +331,7 @@ impl State {
     async fn completed(&mut self, status: ContainerStatus) {
         let id = ContainerId(status.id.to_string());
         // Unknown: given back before it was reported, or told before.
-        let Some(container) = self.containers.remove(&id) else {
+        let Some((container, _)) = self.containers.remove(&id) else {
             return;
         };
         self.spread.release(&container.node);
@@ -317,10 +360,11 @@ impl State {
 
     async fn release_all(&mut self) -> Result<(), AmError> {
         self.events = None;
-        self.set_wanted(0);
-        self.untaken = 0;
+        self.asks.clear();
+        self.asked_since = None;
+        let held = self.containers.values();
         self.releases
-            .extend(self.containers.values().map(|container| container.id));
+            .extend(held.map(|(container, _)| container.id));
         self.heartbeat().await
     }
 

@@ -8,15 +8,17 @@ use std::time::Duration;
 
 use flott_model::PROTOCOL_VERSION;
 use flott_protocol::message::{
-    AgentCommand, AgentMessage, RegisterAgent, WorkerExited, agent_command, agent_message,
+    AgentCommand, AgentMessage, RegisterAgent, WorkerExited, WorkerSpec, agent_command,
+    agent_message,
 };
 use flott_protocol::node::Node;
 use flott_protocol::rpc::{ConnectError, Secret, connect_agent};
+use prost::Message;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval};
 
 use crate::bundle::Verified;
-use crate::memory::MemoryMeter;
+use crate::memory::{self, MemoryMeter};
 use crate::partitions::Partitions;
 use crate::supervisor::Place;
 use crate::workers::Workers;
@@ -250,7 +252,7 @@ impl Agent {
             }
             agent_command::Kind::StartWorker(mut start) => {
                 if start.epoch >= self.epoch {
-                    start.spec = self.partitions.tell(start.spec);
+                    start.spec = self.complete(start.spec);
                     self.workers.start(start);
                 }
             }
@@ -265,6 +267,17 @@ impl Agent {
             }
         }
         None
+    }
+
+    /// Adds to a worker's spec what only its agent knows. What is not a spec is the worker's to complain
+    /// about.
+    fn complete(&self, spec: Vec<u8>) -> Vec<u8> {
+        let Ok(mut read) = WorkerSpec::decode(spec.as_slice()) else {
+            return spec;
+        };
+        self.partitions.tell(&mut read);
+        memory::allot(&mut read, self.settings.memory_bytes, self.settings.slots);
+        read.encode_to_vec()
     }
 
     fn delete_released(&mut self) {

@@ -1,8 +1,20 @@
-//! The memory of all processes of a container, summed as the NodeManager does.
+//! The memory of a container: what its workers may use, and what all of its processes do, summed as
+//! the NodeManager sums it.
 
 use std::collections::BTreeSet;
 
-use flott_protocol::message::MemoryUse;
+use flott_protocol::message::{MemoryUse, WorkerSpec};
+
+/// Memory of a container that is not its workers': the agent's own.
+const AGENT_BYTES: u64 = 32 << 20;
+
+/// Tells a worker how large the container is, and which part of it belongs to the worker's slots.
+pub(crate) fn allot(spec: &mut WorkerSpec, container_bytes: u64, slots: u32) {
+    let held = spec.slots.len().max(1) as u64;
+    let slot = container_bytes.saturating_sub(AGENT_BYTES) / u64::from(slots.max(1));
+    spec.container_memory_bytes = container_bytes;
+    spec.memory_bytes = slot.saturating_mul(held);
+}
 
 /// Samples the process tree below (and with) this process.
 #[derive(Debug, Default)]
@@ -64,6 +76,19 @@ fn children_of(pid: u32) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_share_the_container_by_their_slots() {
+        let mut spec = WorkerSpec {
+            slots: vec![0, 2],
+            ..WorkerSpec::default()
+        };
+        allot(&mut spec, 512 << 20, 3);
+        assert_eq!(spec.container_memory_bytes, 512 << 20);
+        assert_eq!(spec.memory_bytes, 320 << 20, "two thirds of 480 MiB");
+        allot(&mut spec, 1, 0);
+        assert_eq!(spec.memory_bytes, 0);
+    }
 
     #[test]
     fn children_are_counted_and_the_peak_stays() {

@@ -14,7 +14,6 @@ use flott_network::partition::{
 };
 use flott_protocol::message::WorkerSpec;
 use flott_protocol::rpc::Secret;
-use prost::Message;
 use tokio::task::JoinSet;
 
 /// Deleting may take that long when the agent ends; what is left goes with YARN's directory.
@@ -60,17 +59,10 @@ impl Partitions {
         serving.map_or_else(String::new, |it| it.server.address().to_owned())
     }
 
-    /// Tells a worker where to write. What is not a spec is the worker's to complain about.
-    pub(crate) fn tell(&self, spec: Vec<u8>) -> Vec<u8> {
-        let Some(serving) = &self.serving else {
-            return spec;
-        };
-        match WorkerSpec::decode(spec.as_slice()) {
-            Ok(mut read) => {
-                read.partition_dir = serving.directory.to_string_lossy().into_owned();
-                read.encode_to_vec()
-            }
-            Err(_) => spec,
+    /// Tells a worker where to write.
+    pub(crate) fn tell(&self, spec: &mut WorkerSpec) {
+        if let Some(serving) = &self.serving {
+            spec.partition_dir = serving.directory.to_string_lossy().into_owned();
         }
     }
 

@@ -7,7 +7,10 @@
 
 pub mod checkpoint;
 pub mod job;
+mod requirement;
 pub mod resource;
+
+pub use requirement::SlotRequirement;
 
 /// Time since the shell started, supplied by the caller.
 pub type Timestamp = std::time::Duration;

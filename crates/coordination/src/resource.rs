@@ -6,6 +6,10 @@ mod message;
 mod containers;
 mod demand;
 mod departed;
+mod settle;
+mod size;
 
+pub use containers::SlotHolder;
 pub use core::{ContainerView, ResourceCore};
 pub use message::{ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer};
+pub use size::SlotSize;

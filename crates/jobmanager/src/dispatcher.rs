@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flott_config::options;
+use flott_config::{Configuration, options};
 use flott_coordination::checkpoint::SnapshotResult;
 use flott_coordination::job::JobCore;
 use flott_metrics::accumulators::MergedAccumulator;
@@ -21,7 +21,7 @@ use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
 use crate::inspect::{self, Remembered, Sampling, WorkerInspection};
 use crate::job_master::{self, JobInput, JobMaster};
-use crate::launch::WorkerLaunch;
+use crate::launch::{SlotCores, WorkerLaunch};
 use crate::resource_manager::{self, ResourceInput};
 use crate::settings::DispatcherSettings;
 use crate::snapshot::{ExecutorSnapshot, JobSnapshot};
@@ -74,6 +74,17 @@ pub enum SubmitError {
     /// What it is to begin from cannot be used.
     #[error("the job cannot begin: {0}")]
     Begin(String),
+    /// Its slot sharing groups say what their slots must offer, which the configuration forbids.
+    #[error(
+        "slot sharing group '{group}' says what its slots must offer, but {key} is false: set it to \
+         true, or give the group no resources"
+    )]
+    Resources {
+        /// One of them.
+        group: String,
+        /// The key that forbids it.
+        key: &'static str,
+    },
     /// Another job has the id.
     #[error(
         "execute() number {index} was submitted before with another job graph; what main() builds \
@@ -86,6 +97,19 @@ pub enum SubmitError {
     /// No jobs are taken any more.
     #[error("the cluster is shutting down")]
     ShuttingDown,
+}
+
+impl SubmitError {
+    /// Why a job with that configuration is not accepted, if it is because of the resources that its
+    /// slot sharing groups ask for.
+    pub fn of_resources(configuration: &Configuration, graph: &JobGraph) -> Option<Self> {
+        let option = &options::CLUSTER_FINE_GRAINED_RESOURCE_MANAGEMENT_ENABLED;
+        let first = graph.group_resources.first()?;
+        (!configuration.get(option)).then(|| Self::Resources {
+            group: first.group.clone(),
+            key: option.key(),
+        })
+    }
 }
 
 /// An error with its causes.
@@ -133,10 +157,12 @@ impl DispatcherHandle {
         let settings = &self.shared.settings;
         let id = JobId::derive(&settings.cluster_id, graph.execute_index);
         let fingerprint = graph.fingerprint();
-        let job_settings = settings.job_settings(id, &graph);
-        let job_settings =
-            job_settings.map_err(|error| SubmitError::Configuration(error.to_string()))?;
-        let begin = self.begin(id, &graph).await?;
+        let configuration = settings.job_configuration(&graph);
+        let configuration =
+            configuration.map_err(|error| SubmitError::Configuration(error.to_string()))?;
+        SubmitError::of_resources(&configuration, &graph).map_or(Ok(()), Err)?;
+        let job_settings = settings.job_settings(id, &configuration);
+        let begin = self.begin(id, &graph, &configuration).await?;
         let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));
         let view = JobView::new(id, Arc::clone(&graph), Arc::clone(&bundle));
         let (inbox, inputs) = mpsc::channel(INBOX_CAPACITY);
@@ -174,6 +200,7 @@ impl DispatcherHandle {
             view,
             launch: WorkerLaunch {
                 job: id,
+                cores: SlotCores::default(),
                 settings: Arc::clone(settings),
                 graph,
                 bundle,
@@ -195,14 +222,16 @@ impl DispatcherHandle {
     }
 
     /// What is in storage for a job.
-    async fn begin(&self, job: JobId, graph: &JobGraph) -> Result<Begin, SubmitError> {
+    async fn begin(
+        &self,
+        job: JobId,
+        graph: &JobGraph,
+        configuration: &Configuration,
+    ) -> Result<Begin, SubmitError> {
         let settings = &self.shared.settings;
-        let configuration = settings.job_configuration(graph);
-        let configuration =
-            configuration.map_err(|error| SubmitError::Configuration(error.to_string()))?;
         let hadoop = (&settings.hadoop, settings.user.as_str());
         let again = settings.epoch.0 > 1;
-        let begin = checkpoints::begin(job, graph.mode(), &configuration, hadoop, again);
+        let begin = checkpoints::begin(job, graph.mode(), configuration, hadoop, again);
         begin
             .await
             .map_err(|error| SubmitError::Begin(sentence(&error)))

@@ -1,7 +1,7 @@
 //! What stands behind the ResourceManager: who provides containers.
 
-use flott_coordination::resource::ContainerLoss;
-use flott_model::{ContainerId, Failure};
+use flott_coordination::resource::{ContainerLoss, SlotSize};
+use flott_model::{ContainerId, Failure, ResourceProfile};
 use tokio::sync::mpsc;
 
 use crate::connections::Connections;
@@ -12,20 +12,22 @@ use crate::connections::Connections;
 /// between two events.
 #[async_trait::async_trait]
 pub trait ResourceDriver: Send {
-    /// Slots of its containers, if not as configured.
-    fn slots_per_container(&self) -> Option<u32> {
+    /// Its containers of default size, if not as configured.
+    fn default_container(&self) -> Option<DefaultContainer> {
         None
     }
 
     /// Called first, once.
     fn start(&mut self, context: DriverContext);
 
-    /// So many containers are to be outstanding (absolute), not counting those whose
-    /// [`DriverEvent::Allocated`] was taken ([`ResourceDriver::allocation_taken`]).
-    fn set_outstanding(&mut self, count: u32);
+    /// So many containers of a kind are to be outstanding (absolute), not counting those whose
+    /// [`DriverEvent::Allocated`] was taken ([`ResourceDriver::allocation_taken`]). `None`: of default
+    /// size; else each for one slot that offers that. If it cannot have such containers it says
+    /// [`DriverEvent::Refused`].
+    fn set_outstanding(&mut self, profile: Option<ResourceProfile>, count: u32);
 
-    /// The ResourceManager takes an Allocated event: from now on it is in its books.
-    fn allocation_taken(&mut self, container: &ContainerId);
+    /// The ResourceManager takes an Allocated event of a kind: from now on it is in its books.
+    fn allocation_taken(&mut self, container: &ContainerId, profile: Option<ResourceProfile>);
 
     /// Starts a task executor in an allocated container. Answered by its agent's connection, by
     /// LaunchFailed, or by Completed.
@@ -39,6 +41,15 @@ pub trait ResourceDriver: Send {
 
     /// Gives everything back.
     async fn stop(&mut self);
+}
+
+/// A container of default size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DefaultContainer {
+    /// How many slots it has.
+    pub slots: u32,
+    /// What each of them offers.
+    pub slot: SlotSize,
 }
 
 /// What a driver works with.
@@ -59,6 +70,15 @@ pub enum DriverEvent {
         container: ContainerId,
         /// Where.
         host: String,
+        /// Of which kind, as it was asked for.
+        profile: Option<ResourceProfile>,
+    },
+    /// Containers of a kind cannot be had.
+    Refused {
+        /// Of which.
+        profile: Option<ResourceProfile>,
+        /// Why, and what limits it.
+        failure: Failure,
     },
     /// A container ended.
     Completed {

@@ -211,6 +211,7 @@ impl Shell {
                 partition_addresses,
             } => {
                 self.partition_addresses.extend(partition_addresses);
+                self.master.launch.cores.note(&offers);
                 for offer in &offers {
                     self.master
                         .view

@@ -25,7 +25,7 @@ mod view;
 pub use checkpoints::{CheckpointError, dispose as dispose_savepoint, load as load_checkpoint};
 pub use connections::Connections;
 pub use dispatcher::{Dispatcher, DispatcherHandle, SubmitError};
-pub use driver::{DriverContext, DriverEvent, ResourceDriver};
+pub use driver::{DefaultContainer, DriverContext, DriverEvent, ResourceDriver};
 pub use embedded::{EmbeddedDriver, WorkerFactory};
 pub use inspect::{Sampling, WorkerInspection};
 pub use program_launcher::{ProgramEnd, ProgramLauncher, ProgramSettings};

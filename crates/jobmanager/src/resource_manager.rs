@@ -5,9 +5,11 @@ mod agents;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use flott_coordination::SlotRequirement;
 use flott_coordination::resource::{ResourceAction, ResourceCore, ResourceEvent, ResourceTimer};
 use flott_model::{
-    ContainerId, Failure, FailureClass, Incarnation, JobId, PROTOCOL_VERSION, SlotId,
+    ContainerId, Failure, FailureClass, Incarnation, JobId, PROTOCOL_VERSION, ResourceProfile,
+    SlotId,
 };
 use flott_protocol::message::{
     AgentCommand, AgentRegistered, RegisterAgent, StartWorker, StopWorker, WorkerExited,
@@ -37,7 +39,7 @@ pub(crate) enum ResourceInput {
     },
     Require {
         job: JobId,
-        slots: u32,
+        slots: SlotRequirement,
     },
     Release {
         job: JobId,
@@ -90,7 +92,7 @@ pub(crate) async fn run(
     mut driver_events: mpsc::Receiver<DriverEvent>,
 ) {
     let mut shell = Shell {
-        core: ResourceCore::new(settings.resource_settings(driver.slots_per_container())),
+        core: ResourceCore::new(settings.resource_settings(driver.default_container())),
         settings,
         driver,
         agents: Agents::default(),
@@ -135,10 +137,22 @@ impl Shell {
 
     fn on_driver(&mut self, event: DriverEvent) {
         match event {
-            DriverEvent::Allocated { container, host } => {
-                tracing::info!(%container, host, "container allocated");
-                self.driver.allocation_taken(&container);
-                self.handle(ResourceEvent::ContainerAllocated { container, host });
+            DriverEvent::Allocated {
+                container,
+                host,
+                profile,
+            } => {
+                tracing::info!(%container, host, size = size(profile), "container allocated");
+                self.driver.allocation_taken(&container, profile);
+                self.handle(ResourceEvent::ContainerAllocated {
+                    container,
+                    host,
+                    profile,
+                });
+            }
+            DriverEvent::Refused { profile, failure } => {
+                tracing::error!(size = size(profile), %failure, "such containers cannot be had");
+                self.handle(ResourceEvent::ContainersRefused { profile, failure });
             }
             DriverEvent::Completed {
                 container,
@@ -172,7 +186,8 @@ impl Shell {
             ResourceInput::RemoveJob { job } => {
                 self.jobs.remove(&job);
                 // Also for a job that ended without saying so.
-                self.handle(ResourceEvent::Required { job, slots: 0 });
+                let slots = SlotRequirement::none();
+                self.handle(ResourceEvent::Required { job, slots });
             }
             ResourceInput::Require { job, slots } => {
                 self.handle(ResourceEvent::Required { job, slots });
@@ -352,7 +367,10 @@ impl Shell {
 
     fn perform(&mut self, action: ResourceAction) {
         match action {
-            ResourceAction::SetOutstanding(count) => self.driver.set_outstanding(count),
+            ResourceAction::SetOutstanding {
+                profile,
+                containers,
+            } => self.driver.set_outstanding(profile, containers),
             ResourceAction::Launch(container) => self.driver.launch(&container),
             ResourceAction::ReleaseContainer { container, reason } => {
                 tracing::info!(%container, reason, "container released");
@@ -390,4 +408,9 @@ impl Shell {
             let _ = outputs.send(output);
         }
     }
+}
+
+/// For the log.
+fn size(profile: Option<ResourceProfile>) -> String {
+    profile.map_or("default".to_owned(), |profile| profile.to_string())
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use flott_config::{
     CheckpointRetention as Retention, CheckpointingMode as Mode, ConfigError, Configuration,
-    RestartStrategyType, options,
+    ExecutorMemory, RestartStrategyType, executor_vcores, options,
 };
 use flott_coordination::checkpoint::{CheckpointRetention, CheckpointSettings, CheckpointingMode};
 use flott_coordination::job::{JobSettings, RestartStrategy};
-use flott_coordination::resource::ResourceSettings;
+use flott_coordination::resource::{ResourceSettings, SlotSize};
 use flott_model::{Epoch, JobGraph, JobId};
 use flott_protocol::rpc::Secret;
+
+use crate::driver::DefaultContainer;
 
 /// An agent whose connection closed may come back within that before its container counts as lost.
 /// Mostly the driver says within that how the container ended: YARN hears of it with its node's
@@ -30,8 +32,6 @@ const WORKER_START_TIMEOUT: Duration = Duration::from_secs(60);
 const CANCELLATION_TIMEOUT: Duration = Duration::from_secs(180);
 /// Between SIGTERM and SIGKILL for a worker.
 const WORKER_STOP_GRACE: Duration = Duration::from_secs(3);
-/// Memory of a container that is not its workers': the agent's own.
-const AGENT_MEMORY_BYTES: u64 = 32 << 20;
 
 /// Settings of a [`crate::Dispatcher`].
 #[derive(Debug, Clone)]
@@ -50,14 +50,12 @@ pub struct DispatcherSettings {
     pub hadoop: BTreeMap<String, String>,
     /// HDFS user of workers.
     pub user: String,
-    /// Memory of one slot in bytes; 0: not limited.
-    pub slot_memory_bytes: u64,
     /// Local copies of bundle files, by SHA-256, for the blob service.
     pub blobs: BTreeMap<Vec<u8>, PathBuf>,
 }
 
 impl DispatcherSettings {
-    /// Settings of a cluster without network, HDFS, blobs or memory limits; each may be set.
+    /// Settings of a cluster without network, HDFS, or blobs; each may be set.
     pub fn new(
         cluster_id: impl Into<String>,
         secret: Secret,
@@ -71,20 +69,22 @@ impl DispatcherSettings {
             configuration,
             hadoop: BTreeMap::new(),
             user: String::new(),
-            slot_memory_bytes: 0,
             blobs: BTreeMap::new(),
         }
     }
 
-    /// What a slot's share of a task executor's container is, by configuration.
-    pub fn configured_slot_memory(configuration: &Configuration) -> u64 {
-        let process = configuration
-            .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
-            .bytes();
-        let slots = configuration
+    /// A task executor of default size, by configuration: its slots share what it has for tasks.
+    fn configured_container(&self) -> DefaultContainer {
+        let slots = self
+            .configuration
             .get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS)
             .max(1);
-        process.saturating_sub(AGENT_MEMORY_BYTES) / u64::from(slots)
+        let memory = ExecutorMemory::configured(&self.configuration);
+        let slot = SlotSize {
+            memory_bytes: memory.task_bytes / u64::from(slots),
+            cpu_millicores: executor_vcores(&self.configuration).saturating_mul(1000) / slots,
+        };
+        DefaultContainer { slots, slot }
     }
 
     /// Agents and workers report that often.
@@ -101,16 +101,14 @@ impl DispatcherSettings {
         WORKER_STOP_GRACE
     }
 
-    pub(crate) fn resource_settings(&self, slots_per_container: Option<u32>) -> ResourceSettings {
-        let slots = || {
-            self.configuration
-                .get(&options::TASKMANAGER_NUMBER_OF_TASK_SLOTS)
-        };
+    pub(crate) fn resource_settings(&self, default: Option<DefaultContainer>) -> ResourceSettings {
+        let default = default.unwrap_or_else(|| self.configured_container());
         let failures = self
             .configuration
             .get(&options::YARN_MAXIMUM_FAILED_CONTAINERS);
         ResourceSettings {
-            slots_per_container: slots_per_container.unwrap_or_else(slots),
+            slots_per_container: default.slots,
+            default_slot: default.slot,
             idle_timeout: self
                 .configuration
                 .get(&options::RESOURCEMANAGER_TASKMANAGER_TIMEOUT),
@@ -130,23 +128,18 @@ impl DispatcherSettings {
         Configuration::from_map(settings)
     }
 
-    /// What the configuration says about a job.
-    pub(crate) fn job_settings(
-        &self,
-        job: JobId,
-        graph: &JobGraph,
-    ) -> Result<JobSettings, ConfigError> {
-        let configuration = self.job_configuration(graph)?;
-        Ok(JobSettings {
+    /// What that configuration says about a job.
+    pub(crate) fn job_settings(&self, job: JobId, configuration: &Configuration) -> JobSettings {
+        JobSettings {
             job,
             epoch: self.epoch,
-            restart_strategy: restart_strategy(&configuration),
+            restart_strategy: restart_strategy(configuration),
             slot_request_timeout: configuration.get(&options::SLOT_REQUEST_TIMEOUT),
             worker_start_timeout: WORKER_START_TIMEOUT,
             cancellation_timeout: CANCELLATION_TIMEOUT,
-            checkpoints: checkpoint_settings(&configuration),
+            checkpoints: checkpoint_settings(configuration),
             jitter_seed: uuid::Uuid::new_v4().as_u64_pair().0,
-        })
+        }
     }
 }
 

@@ -49,12 +49,9 @@ impl ResourceProfile {
 impl fmt::Display for ResourceProfile {
     /// `1.5 cores, 700 MiB task heap`, and what else is not 0.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} cores, {} task heap",
-            f64::from(self.cpu_millicores) / 1000.0,
-            Bytes(self.task_heap_bytes)
-        )?;
+        let (cores, heap) = (self.cpu_millicores, Bytes(self.task_heap_bytes));
+        let unit = if cores == 1000 { "core" } else { "cores" };
+        write!(f, "{} {unit}, {heap} task heap", f64::from(cores) / 1000.0)?;
         if self.task_off_heap_bytes > 0 {
             write!(f, ", {} task off-heap", Bytes(self.task_off_heap_bytes))?;
         }

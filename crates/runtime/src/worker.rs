@@ -15,7 +15,7 @@ mod threads;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use flott_config::{Configuration, options};
+use flott_config::{Configuration, ExecutorMemory, options};
 use flott_filesystem::FileSystems;
 use flott_model::Failure;
 use flott_network::{NetworkError, NetworkSettings};
@@ -120,22 +120,13 @@ fn configuration(spec: &WorkerSpec) -> Result<Configuration, WorkerError> {
 /// Shares of the container's memory that the data plane may use; see the option table.
 fn network_settings(spec: &WorkerSpec, configuration: &Configuration) -> NetworkSettings {
     let ports = configuration.get(&options::TASKMANAGER_DATA_PORT);
-    let process = configuration
-        .get(&options::TASKMANAGER_MEMORY_PROCESS_SIZE)
-        .bytes();
-    let fraction = configuration
-        .get(&options::TASKMANAGER_MEMORY_NETWORK_FRACTION)
-        .get();
-    let least = configuration
-        .get(&options::TASKMANAGER_MEMORY_NETWORK_MIN)
-        .bytes();
-    let most = configuration
-        .get(&options::TASKMANAGER_MEMORY_NETWORK_MAX)
-        .bytes();
-    let share = (process as f64 * fraction) as u64;
+    let memory = match spec.container_memory_bytes {
+        0 => ExecutorMemory::configured(configuration),
+        bytes => ExecutorMemory::of(configuration, bytes),
+    };
     NetworkSettings {
         bind: bind_address(&spec.host),
-        memory_bytes: share.max(least).min(most.max(least)),
+        memory_bytes: memory.network_bytes,
         ports: ports.ports().collect(),
         host: spec.host.clone(),
         token: spec.token.clone(),

@@ -6,12 +6,13 @@ use std::time::Duration;
 use flott_coordination::resource::{ContainerLoss, ResourceEvent};
 use flott_model::{ContainerId, Failure, FailureClass, Incarnation, JobId};
 
+use crate::record::Kind;
 use crate::world::{Channel, Happening, ProcessId, World};
 
 /// What the driver owes the ResourceManager.
 #[derive(Debug, Default)]
 pub(crate) struct Driver {
-    pub(crate) outstanding: u32,
+    pub(crate) outstanding: BTreeMap<Kind, u32>,
     beating: bool,
     /// Containers that were ever allocated.
     allocated: u32,
@@ -21,6 +22,7 @@ pub(crate) struct Driver {
 #[derive(Debug, Default)]
 pub(crate) struct Container {
     host: String,
+    kind: Kind,
     launched: bool,
     /// Its agent runs and has dialled.
     pub(crate) registered: bool,
@@ -33,8 +35,12 @@ pub(crate) struct Container {
 }
 
 impl World {
-    pub(crate) fn ask_driver(&mut self, containers: u32) {
-        self.driver.outstanding = containers;
+    pub(crate) fn ask_driver(&mut self, kind: Kind, containers: u32) {
+        if containers == 0 {
+            self.driver.outstanding.remove(&kind);
+        } else {
+            self.driver.outstanding.insert(kind, containers);
+        }
         if containers > 0 && !self.driver.beating {
             self.driver.beating = true;
             let pause = self.random.millis(100..1_000);
@@ -44,33 +50,51 @@ impl World {
 
     /// Gives what the cluster has at this moment.
     pub(crate) fn heartbeat(&mut self) {
-        let mut given = self.driver.outstanding;
-        if self.trouble() {
-            given = self.random.small(0..given + 1); // The rest comes late.
-        } else if self.trouble() {
-            given += self.random.small(1..3); // More than was asked for.
+        let mut outstanding = std::mem::take(&mut self.driver.outstanding);
+        outstanding.entry(None).or_default(); // Also what nobody asked for may come.
+        let mut rest = Vec::new();
+        for (kind, wanted) in outstanding {
+            if kind.is_some() && self.trouble() {
+                let failure = Failure::new(FailureClass::Fatal, "too large for this cluster");
+                let event = ResourceEvent::ContainersRefused {
+                    profile: kind,
+                    failure,
+                };
+                self.say(Channel::DriverToResource, Happening::Resource(event));
+                continue;
+            }
+            let mut given = wanted;
+            if self.trouble() {
+                given = self.random.small(0..given + 1); // The rest comes late.
+            } else if self.trouble() {
+                given += self.random.small(1..3); // More than was asked for.
+            }
+            for _ in 0..given {
+                self.allocate(kind);
+            }
+            rest.push((kind, wanted.saturating_sub(given)));
         }
-        for _ in 0..given {
-            self.allocate();
-        }
-        self.driver.outstanding = self.driver.outstanding.saturating_sub(given);
         self.driver.beating = false;
-        let rest = self.driver.outstanding;
-        self.ask_driver(rest);
+        for (kind, wanted) in rest {
+            self.ask_driver(kind, wanted);
+        }
     }
 
-    fn allocate(&mut self) {
+    fn allocate(&mut self, kind: Kind) {
         self.driver.allocated += 1;
         let id = ContainerId(format!("container_{:03}", self.driver.allocated));
         let host = format!("host-{}", self.random.within(0..4));
         let container = Container {
             host: host.clone(),
+            kind,
             ..Container::default()
         };
         self.containers.insert(id.clone(), container);
+        self.record.kinds.insert(id.clone(), kind);
         let event = ResourceEvent::ContainerAllocated {
             container: id,
             host,
+            profile: kind,
         };
         self.say(Channel::DriverToResource, Happening::Resource(event));
     }
@@ -105,7 +129,7 @@ impl World {
     }
 
     pub(crate) fn start_agent(&mut self, id: &ContainerId) {
-        let slots = self.plan.resources.slots_per_container;
+        let default_slots = self.plan.resources.slots_per_container;
         let Some(container) = self.containers.get_mut(id) else {
             return;
         };
@@ -113,6 +137,7 @@ impl World {
             return; // A launch that was doubled.
         }
         let host = container.host.clone();
+        let slots = container.kind.map_or(default_slots, |_| 1);
         let event = ResourceEvent::AgentRegistered {
             container: id.clone(),
             host,

@@ -18,7 +18,7 @@ impl World {
         let workers: Vec<ProcessId> = self.processes.keys().cloned().collect();
         let kinds = match self.plan.kind {
             Jobs::Pipelined => 6,
-            Jobs::Staged => 8,
+            Jobs::Staged | Jobs::Sized => 8,
         };
         let kind = self.random.within(0..kinds);
         let container = self.random.pick(&containers).cloned();

@@ -1,8 +1,8 @@
 //! The shell of the jobs: performs their actions, as the real one does.
 
-use flott_coordination::job::{JobAction, JobEvent, WorkerId};
+use flott_coordination::job::{JobAction, JobEvent, TaskDeployment, WorkerId};
 use flott_coordination::resource::ResourceEvent;
-use flott_model::{Failure, FailureClass, JobId};
+use flott_model::{Failure, FailureClass, JobId, SlotId};
 
 use crate::world::{Channel, Happening, ProcessId, World};
 
@@ -17,6 +17,12 @@ impl World {
     pub(crate) fn tell_job(&mut self, job: JobId, event: JobEvent) {
         match &event {
             JobEvent::CancelRequested => self.record.of(job).cancel_requested = true,
+            JobEvent::SlotsGranted(offers) => {
+                let heard = offers
+                    .iter()
+                    .map(|offer| (offer.slot.clone(), offer.profile));
+                self.record.of(job).offered.extend(heard);
+            }
             JobEvent::SlotsUnavailable(_) => self.record.of(job).given_up = true,
             JobEvent::ContainerLost { container, .. } => self.note_lost_container(job, container),
             JobEvent::TaskStateChanged { missing, .. } => self.note_missing(job, missing),
@@ -55,6 +61,7 @@ impl World {
                         "{} was used before",
                         task.attempt
                     );
+                    self.judge_slot(job, &worker, task);
                 }
                 let process = (job, worker);
                 self.say_to_worker(&process, Happening::WorkerDeploys(process.clone(), tasks));
@@ -98,6 +105,24 @@ impl World {
             | JobAction::CheckpointChanged(_)
             | JobAction::SnapshotRequestDone { .. }
             | JobAction::ResetEnumerators { .. } => (),
+        }
+    }
+
+    fn judge_slot(&mut self, job: JobId, worker: &WorkerId, task: &TaskDeployment) {
+        let slot = SlotId {
+            container: worker.container.clone(),
+            index: task.slot,
+        };
+        let mut plans = self.plan.jobs.iter();
+        let plan = plans.find(|plan| plan.settings.job == job);
+        let needs = plan.map(|plan| plan.graph.resources_at(task.attempt.vertex));
+        let offered = self.record.of(job).offered.get(&slot).copied();
+        if offered != needs {
+            let what = format!(
+                "{} needs {needs:?} and runs in {slot:?}, which was offered for {offered:?}",
+                task.attempt
+            );
+            self.record.wrong_size.get_or_insert(what);
         }
     }
 

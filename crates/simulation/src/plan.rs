@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use flott_coordination::checkpoint::CheckpointSettings;
 use flott_coordination::job::{JobSettings, RestartStrategy};
-use flott_coordination::resource::ResourceSettings;
+use flott_coordination::resource::{ResourceSettings, SlotSize};
 use flott_model::{
-    Epoch, Exchange, JobEdge, JobGraph, JobId, JobVertex, PROTOCOL_VERSION, ShipStrategy,
+    Epoch, Exchange, GroupResources, JobEdge, JobGraph, JobId, JobVertex, PROTOCOL_VERSION,
+    ResourceProfile, ShipStrategy,
 };
 
 use crate::random::Random;
@@ -21,6 +22,8 @@ pub enum Jobs {
     Pipelined,
     /// Edges are blocking at random.
     Staged,
+    /// As staged, and slots of many groups must offer something.
+    Sized,
 }
 
 /// One run.
@@ -50,6 +53,10 @@ impl Plan {
         let maximum = random.percent(30).then(|| random.small(0..20));
         let resources = ResourceSettings {
             slots_per_container: random.small(1..4),
+            default_slot: SlotSize {
+                memory_bytes: 100,
+                cpu_millicores: 1000,
+            },
             idle_timeout: Duration::from_secs(30),
             registration_timeout: Duration::from_secs(20),
             maximum_failed_containers: maximum,
@@ -98,7 +105,7 @@ impl JobPlan {
 fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
     let count = match kind {
         Jobs::Pipelined => random.small(1..5),
-        Jobs::Staged => random.small(2..7),
+        Jobs::Staged | Jobs::Sized => random.small(2..7),
     };
     let vertices: Vec<JobVertex> = (0..count)
         .map(|number| JobVertex {
@@ -127,8 +134,8 @@ fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
                 _ => ShipStrategy::Hash,
             };
             let exchange = match kind {
-                Jobs::Staged if random.percent(60) => Exchange::Blocking,
-                Jobs::Staged | Jobs::Pipelined => Exchange::Pipelined,
+                Jobs::Staged | Jobs::Sized if random.percent(60) => Exchange::Blocking,
+                Jobs::Staged | Jobs::Sized | Jobs::Pipelined => Exchange::Pipelined,
             };
             edges.push(JobEdge {
                 source,
@@ -147,6 +154,34 @@ fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
         ..JobGraph::default()
     };
     graph.resolve_exchanges();
+    if kind == Jobs::Sized {
+        draw_resources(random, &mut graph);
+    }
     graph.validate().expect("drawn graphs are valid");
     graph
+}
+
+/// More groups, most of which ask for something: less than a slot of default size, as much, or more.
+fn draw_resources(random: &mut Random, graph: &mut JobGraph) {
+    for vertex in &mut graph.vertices {
+        if random.percent(30) {
+            vertex.slot_sharing_group = "third".to_owned();
+        }
+    }
+    for group in ["default", "other", "third"] {
+        let mut vertices = graph.vertices.iter();
+        let is_used = vertices.any(|vertex| vertex.slot_sharing_group == group);
+        if is_used && random.percent(70) {
+            let profile = ResourceProfile {
+                cpu_millicores: 500 * random.small(1..5),
+                task_heap_bytes: 50 * random.within(1..5),
+                managed_bytes: 50 * random.within(0..2),
+                ..ResourceProfile::default()
+            };
+            graph.group_resources.push(GroupResources {
+                group: group.to_owned(),
+                profile,
+            });
+        }
+    }
 }

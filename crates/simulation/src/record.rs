@@ -4,8 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flott_coordination::Timestamp;
 use flott_model::{
-    ContainerId, ExecutionAttemptId, Failure, JobId, JobStatus, SlotId, StoredCommittable,
+    ContainerId, ExecutionAttemptId, Failure, JobId, JobStatus, ResourceProfile, SlotId,
+    StoredCommittable,
 };
+
+/// What a slot is needed for, or a container was made for; `None`: of default size.
+pub(crate) type Kind = Option<ResourceProfile>;
 
 /// Of one job.
 #[derive(Debug, Default)]
@@ -38,12 +42,32 @@ pub(crate) struct JobRecord {
     /// The ResourceManager said that no containers will come.
     pub(crate) given_up: bool,
     /// As the ResourceManager heard it.
-    pub(crate) required: u32,
-    /// As the ResourceManager granted and took back.
-    pub(crate) granted: BTreeSet<SlotId>,
+    pub(crate) required: BTreeMap<Kind, usize>,
+    /// As the ResourceManager granted and took back: for which need.
+    pub(crate) granted: BTreeMap<SlotId, Kind>,
+    /// For which need each slot was offered, as the job heard it.
+    pub(crate) offered: BTreeMap<SlotId, Kind>,
 }
 
 impl JobRecord {
+    fn missing(&self) -> BTreeMap<Kind, usize> {
+        let mut left: BTreeMap<Kind, usize> = BTreeMap::new();
+        for kind in self.granted.values() {
+            *left.entry(*kind).or_default() += 1;
+        }
+        let mut missing = self.required.clone();
+        for (kind, count) in &mut missing {
+            let met = (*count).min(left.get(kind).copied().unwrap_or_default());
+            *count -= met;
+            *left.entry(*kind).or_default() -= met;
+        }
+        // What is left over serves those who take anything.
+        if let Some(any) = missing.get_mut(&None) {
+            *any = any.saturating_sub(left.values().sum());
+        }
+        missing
+    }
+
     pub(crate) fn status(&self) -> Option<(Timestamp, JobStatus, Option<&Failure>)> {
         self.statuses
             .last()
@@ -56,11 +80,15 @@ impl JobRecord {
 pub(crate) struct Record {
     pub(crate) jobs: BTreeMap<JobId, JobRecord>,
     /// What the driver was asked for last.
-    pub(crate) outstanding: u32,
+    pub(crate) outstanding: BTreeMap<Kind, u32>,
+    /// What each container was made for.
+    pub(crate) kinds: BTreeMap<ContainerId, Kind>,
     /// Containers that were launched and have neither registered nor gone.
     pub(crate) coming: BTreeSet<ContainerId>,
     /// A container that was launched though enough were coming.
     pub(crate) needless_launch: Option<ContainerId>,
+    /// A slot that went where it should not, for its size.
+    pub(crate) wrong_size: Option<String>,
     /// What was wrong with a partition that was kept or given up.
     pub(crate) wrong_partition: Option<String>,
     /// Attempts that ran again because their partition was lost.
@@ -68,10 +96,21 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Slots that jobs want and do not have.
-    pub(crate) fn missing(&self) -> usize {
-        let missing = |job: &JobRecord| (job.required as usize).saturating_sub(job.granted.len());
-        self.jobs.values().map(missing).sum()
+    /// Slots that jobs want and do not have, by what they are needed for.
+    pub(crate) fn missing(&self) -> BTreeMap<Kind, usize> {
+        let mut missing = BTreeMap::new();
+        for job in self.jobs.values() {
+            for (kind, count) in job.missing() {
+                *missing.entry(kind).or_default() += count;
+            }
+        }
+        missing
+    }
+
+    /// How many containers of a kind are coming.
+    pub(crate) fn coming(&self, kind: Kind) -> usize {
+        let coming = self.coming.iter();
+        coming.filter(|id| self.kinds[*id] == kind).count()
     }
 
     pub(crate) fn of(&mut self, job: JobId) -> &mut JobRecord {

@@ -102,10 +102,19 @@ fn any_seed_of_staged_jobs_ends_well() {
 }
 
 #[test]
+fn any_seed_of_sized_jobs_ends_well() {
+    let (sum, many) = run(Jobs::Sized);
+    println!("{sum:?}");
+    if many {
+        check(&sum);
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let run = |seed, jobs| simulate(seed, jobs, Trace::Hash);
     for seed in 0..30 {
-        for jobs in [Jobs::Pipelined, Jobs::Staged] {
+        for jobs in [Jobs::Pipelined, Jobs::Staged, Jobs::Sized] {
             let report = run(seed, jobs);
             assert_eq!(report, run(seed, jobs), "seed {seed}");
             assert!(report.trace.is_some());

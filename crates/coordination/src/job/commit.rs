@@ -12,6 +12,7 @@ use super::cause::Weight;
 use super::core::JobCore;
 use super::message::{JobAction, Timer, WorkerId};
 use super::phase::Phase;
+use crate::SlotRequirement;
 
 /// So many rounds may report a failure one after the other before the job fails.
 const MAXIMUM_FAILED_ROUNDS: u32 = 3;
@@ -115,8 +116,9 @@ impl JobCore {
             return;
         }
         // One process is enough from here on: lost containers need no replacement.
-        self.slots.shrink_to(1);
-        self.act(JobAction::RequireSlots(1));
+        let one = SlotRequirement::of_default_size(1);
+        self.slots.shrink_to(one.clone());
+        self.act(JobAction::RequireSlots(one));
         self.enter(Phase::Committing, None);
         self.continue_commit();
     }

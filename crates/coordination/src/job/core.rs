@@ -15,8 +15,8 @@ use super::slots::SlotPool;
 use super::stages::Stages;
 use super::topology::Topology;
 use super::workers::Workers;
-use crate::Timestamp;
 use crate::checkpoint::{CheckpointStatistics, Checkpoints, Origin, Request};
+use crate::{SlotRequirement, Timestamp};
 
 /// One job as a state machine.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl JobCore {
         Self {
             phase: Phase::Created,
             executions: Executions::new(settings.epoch, &topology),
-            slots: SlotPool::new(topology.slots()),
+            slots: SlotPool::new(topology.positions()),
             workers: Workers::new(settings.epoch),
             failures: Failures::default(),
             commits: Commits::default(),
@@ -210,7 +210,7 @@ impl JobCore {
 
     /// How many slots the job needs in all.
     pub fn needed_slots(&self) -> u32 {
-        self.topology.slots()
+        self.topology.required_slots().total()
     }
 
     pub(super) fn act(&mut self, action: JobAction) {
@@ -268,7 +268,7 @@ impl JobCore {
             self.act(JobAction::ReleasePartitions);
         }
         // The requirement first: what is released must not be granted to this job again.
-        self.act(JobAction::RequireSlots(0));
+        self.act(JobAction::RequireSlots(SlotRequirement::none()));
         let slots = self.slots.drain();
         if !slots.is_empty() {
             self.act(JobAction::ReleaseSlots(slots));

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use flott_model::{
     CheckpointId, CheckpointMetadata, ContainerId, EdgeId, EnumeratorState, Epoch,
-    ExecutionAttemptId, ExecutionState, Failure, Incarnation, JobId, JobStatus, SlotId,
-    SnapshotKind, StoredCommittable, SubtaskRestore, SubtaskSnapshot,
+    ExecutionAttemptId, ExecutionState, Failure, Incarnation, JobId, JobStatus, ResourceProfile,
+    SlotId, SnapshotKind, StoredCommittable, SubtaskRestore, SubtaskSnapshot,
 };
 
-use crate::Timestamp;
 use crate::checkpoint::{CheckpointSettings, CheckpointTrigger, SnapshotResult};
+use crate::{SlotRequirement, Timestamp};
 
 /// What the job's configuration says about its failures and waits.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,6 +88,8 @@ pub struct SlotOffer {
     pub slot: SlotId,
     /// Host of its container, for spreading and for messages.
     pub host: String,
+    /// Which need of the job it meets; `None`: one of default size.
+    pub profile: Option<ResourceProfile>,
 }
 
 /// Timers the core asks for; they come back as [`JobEvent::TimerFired`].
@@ -229,8 +231,8 @@ pub enum JobEvent {
 /// Everything a job can ask its shell to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum JobAction {
-    /// From now on the job needs that many slots in all (absolute, not in addition).
-    RequireSlots(u32),
+    /// From now on the job needs those slots in all (absolute, not in addition).
+    RequireSlots(SlotRequirement),
     /// Give these slots back.
     ReleaseSlots(Vec<SlotId>),
     /// Have the container's agent start a worker for these slots, after it has killed any earlier

@@ -39,7 +39,7 @@ impl JobCore {
         }
         self.rescan_regions();
         self.schedule_ready();
-        self.act(JobAction::RequireSlots(self.topology.slots()));
+        self.act(JobAction::RequireSlots(self.topology.required_slots()));
         if self.slots.is_complete() {
             self.start_workers();
         } else {
@@ -115,10 +115,11 @@ impl JobCore {
             return;
         }
         let message = format!(
-            "got {} of {} slots within {:?} (slot.request.timeout): the cluster may lack resources",
+            "got {} of {} slots within {:?} (slot.request.timeout){}: the cluster may lack resources",
             self.slots.held(),
             self.slots.needed(),
             self.settings.slot_request_timeout,
+            self.slots.missing_sizes(),
         );
         self.fail_for_good(Failure::new(FailureClass::Fatal, message), Weight::Fatal);
     }

@@ -4,40 +4,64 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flott_model::{ContainerId, SlotId};
+use flott_model::{ContainerId, ResourceProfile, SlotId};
 
 use super::message::SlotOffer;
+use crate::SlotRequirement;
 
 /// The slots that the ResourceManager gave to the job.
 #[derive(Debug)]
 pub(super) struct SlotPool {
-    /// How many the job wants to hold.
-    needed: usize,
-    /// Host by slot.
-    held: BTreeMap<SlotId, String>,
-    /// The slot at each position; subtask i of a group runs at the group's i-th position.
-    positions: Vec<Option<SlotId>>,
+    /// What the job wants to hold.
+    needed: SlotRequirement,
+    held: BTreeMap<SlotId, Held>,
+    /// Subtask i of a group runs at the group's i-th position.
+    positions: Vec<Position>,
+}
+
+#[derive(Debug)]
+struct Held {
+    host: String,
+    /// Which need it meets.
+    profile: Option<ResourceProfile>,
+}
+
+#[derive(Debug)]
+struct Position {
+    /// What its slot must offer.
+    profile: Option<ResourceProfile>,
+    slot: Option<SlotId>,
 }
 
 impl SlotPool {
-    pub(super) fn new(needed: u32) -> Self {
-        let needed = needed as usize;
+    /// An empty pool for these positions, each with what its slot must offer.
+    pub(super) fn new(positions: &[Option<ResourceProfile>]) -> Self {
+        let empty = |profile: &Option<ResourceProfile>| Position {
+            profile: *profile,
+            slot: None,
+        };
         Self {
-            needed,
+            needed: positions.iter().copied().collect(),
             held: BTreeMap::new(),
-            positions: vec![None; needed],
+            positions: positions.iter().map(empty).collect(),
         }
     }
 
     /// Takes what is missing and returns the rest. A doubled offer changes nothing.
     pub(super) fn offer(&mut self, offers: Vec<SlotOffer>) -> Vec<SlotId> {
         let mut surplus = Vec::new();
-        for SlotOffer { slot, host } in offers {
+        let mut lacking = self.lacking();
+        for offer in offers {
+            let SlotOffer {
+                slot,
+                host,
+                profile,
+            } = offer;
             if self.held.contains_key(&slot) {
                 continue;
             }
-            if self.held.len() < self.needed {
-                self.held.insert(slot, host);
+            if lacking.take(profile) {
+                self.held.insert(slot, Held { host, profile });
             } else {
                 surplus.push(slot);
             }
@@ -45,13 +69,13 @@ impl SlotPool {
         surplus
     }
 
-    /// From now on so many are enough; what is held beyond stays until the end.
-    pub(super) fn shrink_to(&mut self, needed: u32) {
-        self.needed = needed as usize;
+    /// From now on those are enough; what is held beyond stays until the end.
+    pub(super) fn shrink_to(&mut self, needed: SlotRequirement) {
+        self.needed = needed;
     }
 
-    pub(super) fn needed(&self) -> usize {
-        self.needed
+    pub(super) fn needed(&self) -> u32 {
+        self.needed.total()
     }
 
     pub(super) fn held(&self) -> usize {
@@ -59,7 +83,22 @@ impl SlotPool {
     }
 
     pub(super) fn is_complete(&self) -> bool {
-        self.held.len() >= self.needed
+        self.lacking().is_empty()
+    }
+
+    fn lacking(&self) -> SlotRequirement {
+        let held: SlotRequirement = self.held.values().map(|held| held.profile).collect();
+        self.needed.lacking(&held)
+    }
+
+    /// `; missing are 2 of (1 core, 700 MiB task heap)`: what is missing, if it is not of default size alone.
+    pub(super) fn missing_sizes(&self) -> String {
+        let lacking = self.lacking();
+        if lacking.iter().any(|(profile, _)| profile.is_some()) {
+            format!("; missing are {lacking}")
+        } else {
+            String::new()
+        }
     }
 
     pub(super) fn holds(&self, slot: &SlotId) -> bool {
@@ -80,26 +119,27 @@ impl SlotPool {
         std::mem::take(&mut self.held).into_keys().collect()
     }
 
-    /// Fills the positions that have no slot (any more) with slots that have no position, as far as
-    /// they go.
+    /// Fills the positions that have no slot (any more) with slots of their kind that have no
+    /// position, as far as they go.
     pub(super) fn assign(&mut self) {
         for position in &mut self.positions {
-            if position
-                .as_ref()
-                .is_some_and(|slot| !self.held.contains_key(slot))
-            {
-                *position = None;
+            position.slot.take_if(|slot| !self.held.contains_key(slot));
+        }
+        let placed = self.positions.iter().filter_map(|it| it.slot.as_ref());
+        let placed: BTreeSet<&SlotId> = placed.collect();
+        let mut free: BTreeMap<Option<ResourceProfile>, Vec<(&SlotId, &String)>> = BTreeMap::new();
+        for (slot, held) in &self.held {
+            if !placed.contains(slot) {
+                let kind = free.entry(held.profile).or_default();
+                kind.push((slot, &held.host));
             }
         }
-        let placed: BTreeSet<&SlotId> = self.positions.iter().flatten().collect();
-        let free = self.held.iter().filter(|(slot, _)| !placed.contains(slot));
-        let mut spread = spread(free).into_iter();
-        for position in self
-            .positions
-            .iter_mut()
-            .filter(|position| position.is_none())
-        {
-            *position = spread.next();
+        for (profile, slots) in free {
+            let mut spread = spread(slots.into_iter()).into_iter();
+            let empty = self.positions.iter_mut();
+            for position in empty.filter(|it| it.profile == profile && it.slot.is_none()) {
+                position.slot = spread.next();
+            }
         }
     }
 
@@ -111,7 +151,7 @@ impl SlotPool {
 
     /// The slot at a position, if it was filled and is still held.
     pub(super) fn assigned(&self, position: usize) -> Option<&SlotId> {
-        let slot = self.positions[position].as_ref();
+        let slot = self.positions[position].slot.as_ref();
         slot.filter(|slot| self.holds(slot))
     }
 
@@ -143,7 +183,7 @@ impl SlotPool {
             container: container.clone(),
             index,
         };
-        self.held.get(&slot).map(String::as_str)
+        self.held.get(&slot).map(|held| held.host.as_str())
     }
 }
 
@@ -174,7 +214,11 @@ fn spread<'a>(slots: impl Iterator<Item = (&'a SlotId, &'a String)>) -> Vec<Slot
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::testkit::offers;
+    use crate::job::testkit::{offers, profile, sized};
+
+    fn of_default_size(positions: usize) -> SlotPool {
+        SlotPool::new(&vec![None; positions])
+    }
 
     fn layout(pool: &SlotPool) -> String {
         let names: Vec<String> = (0..pool.positions.len())
@@ -183,9 +227,16 @@ mod tests {
         names.join(" ")
     }
 
+    fn slot(container: &str, index: u32) -> SlotId {
+        SlotId {
+            container: ContainerId(container.to_owned()),
+            index,
+        }
+    }
+
     #[test]
     fn subtasks_spread_over_hosts_then_over_containers() {
-        let mut pool = SlotPool::new(6);
+        let mut pool = of_default_size(6);
         pool.offer(offers("a@h1:0,1 b@h1:0,1 c@h2:0,1"));
         pool.assign();
         assert_eq!(layout(&pool), "a/0 c/0 b/0 c/1 a/1 b/1");
@@ -193,7 +244,7 @@ mod tests {
 
     #[test]
     fn survivors_keep_their_positions() {
-        let mut pool = SlotPool::new(4);
+        let mut pool = of_default_size(4);
         pool.offer(offers("a@h1:0,1 b@h2:0,1"));
         pool.assign();
         assert_eq!(layout(&pool), "a/0 b/0 a/1 b/1");
@@ -206,17 +257,46 @@ mod tests {
 
     #[test]
     fn surplus_is_returned_and_doubles_are_not() {
-        let mut pool = SlotPool::new(2);
+        let mut pool = of_default_size(2);
         assert_eq!(pool.offer(offers("a@h1:0")), []);
         assert_eq!(pool.offer(offers("a@h1:0")), [], "a double is not surplus");
         let surplus = pool.offer(offers("a@h1:0 b@h2:0,1"));
-        assert_eq!(
-            surplus,
-            [SlotId {
-                container: ContainerId("b".to_owned()),
-                index: 1
-            }]
-        );
+        assert_eq!(surplus, [slot("b", 1)]);
         assert!(pool.is_complete());
+    }
+
+    #[test]
+    fn each_position_gets_a_slot_of_its_kind() {
+        let big = Some(profile(700));
+        let mut pool = SlotPool::new(&[None, big, None, big]);
+        assert_eq!(pool.offer(offers("a@h1:0,1,2")), [slot("a", 2)]);
+        assert_eq!(pool.held(), 2);
+        assert_eq!(
+            pool.missing_sizes(),
+            "; missing are 2 of (1 core, 700 MiB task heap)"
+        );
+        let other = sized(500, offers("c@h3:0"));
+        assert_eq!(pool.offer(other), [slot("c", 0)], "nobody asked for it");
+        pool.offer(sized(700, offers("b@h1:0")));
+        assert!(!pool.is_complete());
+        pool.offer(sized(700, offers("0@h2:0")));
+        assert!(pool.is_complete());
+        pool.assign();
+        assert_eq!(layout(&pool), "a/0 b/0 a/1 0/0");
+        pool.lose(&ContainerId("b".to_owned()));
+        assert_eq!(pool.offer(offers("d@h1:0")), [slot("d", 0)]);
+        pool.offer(sized(700, offers("e@h1:0")));
+        pool.assign();
+        assert_eq!(layout(&pool), "a/0 e/0 a/1 0/0");
+    }
+
+    #[test]
+    fn any_slot_is_enough_for_the_last_act() {
+        let mut pool = SlotPool::new(&[None, Some(profile(700))]);
+        pool.offer(sized(700, offers("b@h1:0")));
+        assert!(!pool.is_complete());
+        pool.shrink_to(SlotRequirement::of_default_size(1));
+        assert!(pool.is_complete());
+        assert_eq!(pool.offer(offers("a@h1:0")), [slot("a", 0)]);
     }
 }

@@ -155,7 +155,7 @@ impl JobCore {
             self.request += 1;
             stages.slot_request = Some(self.request);
             // Again, so that it is told if none will come.
-            self.act(JobAction::RequireSlots(self.topology.slots()));
+            self.act(JobAction::RequireSlots(self.topology.required_slots()));
             self.schedule_slot_timeout();
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flott_model::{
     ContainerId, Epoch, Exchange, ExecutionAttemptId, ExecutionState, Failure, FailureClass,
-    Incarnation, JobEdge, JobGraph, JobId, JobVertex, OperatorMeta, ShipStrategy, SlotId,
-    StoredCommittable, VertexId,
+    GroupResources, Incarnation, JobEdge, JobGraph, JobId, JobVertex, OperatorMeta,
+    ResourceProfile, ShipStrategy, SlotId, StoredCommittable, VertexId,
 };
 
 use super::JobCore;
@@ -65,7 +65,33 @@ pub(super) fn grouped(graph: &mut JobGraph, vertex: usize, group: &str) {
     graph.vertices[vertex].slot_sharing_group = group.to_owned();
 }
 
-/// `a@h1:0,1 b@h2:0`: container, host, slot indices.
+/// Each slot of the group must offer a core and that many mebibytes.
+pub(super) fn asking(graph: &mut JobGraph, group: &str, mebibytes: u64) {
+    graph.group_resources.push(GroupResources {
+        group: group.to_owned(),
+        profile: profile(mebibytes),
+    });
+}
+
+/// A core and that many mebibytes.
+pub(super) fn profile(mebibytes: u64) -> ResourceProfile {
+    ResourceProfile {
+        cpu_millicores: 1000,
+        task_heap_bytes: mebibytes << 20,
+        ..ResourceProfile::default()
+    }
+}
+
+/// The same offers, for needs of that size.
+pub(super) fn sized(mebibytes: u64, offers: Vec<SlotOffer>) -> Vec<SlotOffer> {
+    let sized = offers.into_iter().map(|offer| SlotOffer {
+        profile: Some(profile(mebibytes)),
+        ..offer
+    });
+    sized.collect()
+}
+
+/// `a@h1:0,1 b@h2:0`: container, host, slot indices; for needs of default size.
 pub(super) fn offers(text: &str) -> Vec<SlotOffer> {
     let mut offers = Vec::new();
     for part in text.split_whitespace() {
@@ -78,6 +104,7 @@ pub(super) fn offers(text: &str) -> Vec<SlotOffer> {
                     index: index.parse().unwrap(),
                 },
                 host: host.to_owned(),
+                profile: None,
             });
         }
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use flott_model::{EdgeId, JobGraph, ShipStrategy, VertexId};
+use flott_model::{EdgeId, JobGraph, ResourceProfile, ShipStrategy, VertexId};
+
+use crate::SlotRequirement;
 
 /// A vertex and the index of one of its subtasks.
 pub(super) type Subtask = (VertexId, u32);
@@ -13,7 +15,8 @@ pub(super) type Subtask = (VertexId, u32);
 pub(super) struct Topology {
     vertices: Vec<Vertex>,
     edges: Vec<Edge>,
-    slots: u32,
+    /// What the slot at each position must offer.
+    positions: Vec<Option<ResourceProfile>>,
 }
 
 #[derive(Debug)]
@@ -48,15 +51,12 @@ impl Topology {
                 .or_default();
             *width = (*width).max(vertex.parallelism);
         }
-        let mut slots = 0;
-        let first_positions: BTreeMap<&str, u32> = groups
-            .into_iter()
-            .map(|(group, width)| {
-                let first = slots;
-                slots += width;
-                (group, first)
-            })
-            .collect();
+        let mut positions = Vec::new();
+        let mut first_positions: BTreeMap<&str, u32> = BTreeMap::new();
+        for (group, width) in groups {
+            first_positions.insert(group, positions.len() as u32);
+            positions.extend((0..width).map(|_| graph.resources_of(group)));
+        }
         let vertices = graph
             .vertices
             .iter()
@@ -83,13 +83,18 @@ impl Topology {
         Self {
             vertices,
             edges,
-            slots,
+            positions,
         }
     }
 
-    /// How many slots the whole job needs: per slot sharing group, its widest vertex.
-    pub(super) fn slots(&self) -> u32 {
-        self.slots
+    /// The slots the whole job needs: per slot sharing group, as many as its widest vertex.
+    pub(super) fn required_slots(&self) -> SlotRequirement {
+        self.positions.iter().copied().collect()
+    }
+
+    /// What the slot at each position must offer; `None`: default size.
+    pub(super) fn positions(&self) -> &[Option<ResourceProfile>] {
+        &self.positions
     }
 
     /// Whether the job runs stage by stage.
@@ -200,15 +205,15 @@ fn nearest(here: u32, heres: u32, there: u32) -> Range<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::job::testkit::{edge, graph, grouped};
+    use crate::job::testkit::{asking, edge, graph, grouped};
 
     #[test]
     fn slots_are_counted_per_group_by_the_widest_vertex() {
         let mut graph = graph(&[("a", 2), ("b", 5), ("c", 3)], &[]);
-        assert_eq!(Topology::new(&graph).slots(), 5);
+        assert_eq!(Topology::new(&graph).required_slots().total(), 5);
         grouped(&mut graph, 2, "other");
         let topology = Topology::new(&graph);
-        assert_eq!(topology.slots(), 8);
+        assert_eq!(topology.required_slots().total(), 8);
         assert_eq!(
             topology.position(VertexId(0), 1),
             topology.position(VertexId(1), 1)
@@ -217,6 +222,20 @@ mod tests {
             topology.position(VertexId(0), 1),
             topology.position(VertexId(2), 1)
         );
+    }
+
+    #[test]
+    fn slots_of_a_group_offer_what_it_asks_for() {
+        let mut graph = graph(&[("a", 2), ("b", 3)], &[]);
+        grouped(&mut graph, 1, "other");
+        asking(&mut graph, "other", 700);
+        let topology = Topology::new(&graph);
+        let slots = topology.required_slots();
+        assert_eq!(slots.to_string(), "2 and 3 of (1 core, 700 MiB task heap)");
+        for (vertex, expected) in [(0, None), (1, graph.resources_of("other"))] {
+            let position = topology.position(VertexId(vertex), 1);
+            assert_eq!(topology.positions()[position], expected);
+        }
     }
 
     #[test]

@@ -1,28 +1,35 @@
 //! The state of the ResourceManager, its one entrance for events, and what the outside may see.
 
-use flott_model::{ContainerId, Failure, FailureClass, JobId, SlotId};
+use std::collections::BTreeMap;
 
-use super::containers::{Container, Containers, Stage};
+use flott_model::{ContainerId, Failure, FailureClass, JobId, ResourceProfile, SlotId};
+
+use super::containers::{Container, Containers, SlotHolder, Stage};
 use super::demand::Demand;
 use super::departed::Departed;
 use super::message::{
     ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer,
 };
-use crate::Timestamp;
-use crate::job::SlotOffer;
+use crate::{SlotRequirement, Timestamp};
+
+/// What containers are made for: `None` is the default size.
+pub(super) type Kind = Option<ResourceProfile>;
 
 /// The ResourceManager as a state machine.
 #[derive(Debug)]
 pub struct ResourceCore {
-    settings: ResourceSettings,
-    demand: Demand,
-    containers: Containers,
-    departed: Departed,
-    /// What the driver was told last; `None` if it must be told again.
-    outstanding: Option<u32>,
+    pub(super) settings: ResourceSettings,
+    pub(super) demand: Demand,
+    pub(super) containers: Containers,
+    pub(super) departed: Departed,
+    /// What the driver was told last of each kind; `None` if it must be told again. Of a kind that is
+    /// not here, nothing is outstanding.
+    pub(super) outstanding: BTreeMap<Kind, Option<u32>>,
+    /// Kinds that the driver cannot have, and why.
+    pub(super) refused: BTreeMap<Kind, Failure>,
     failed: u32,
     /// Set once no further containers are asked for.
-    given_up: Option<Failure>,
+    pub(super) given_up: Option<Failure>,
     idle_periods: u64,
     now: Timestamp,
     actions: Vec<ResourceAction>,
@@ -37,8 +44,10 @@ pub struct ContainerView<'a> {
     pub host: &'a str,
     /// Whether its agent has registered.
     pub registered: bool,
+    /// What it was made for; `None`: it is of default size.
+    pub profile: Option<ResourceProfile>,
     /// Who holds each of its slots; empty before it registers.
-    pub slots: &'a [Option<JobId>],
+    pub slots: &'a [Option<SlotHolder>],
 }
 
 impl ResourceCore {
@@ -47,14 +56,15 @@ impl ResourceCore {
         // A configuration of 0 slots could never meet any need; one is the least that can.
         let slots_per_container = settings.slots_per_container.max(1);
         Self {
+            containers: Containers::new(settings.default_slot),
             settings: ResourceSettings {
                 slots_per_container,
                 ..settings
             },
             demand: Demand::default(),
-            containers: Containers::default(),
             departed: Departed::default(),
-            outstanding: Some(0),
+            outstanding: BTreeMap::new(),
+            refused: BTreeMap::new(),
             failed: 0,
             given_up: None,
             idle_periods: 0,
@@ -69,8 +79,15 @@ impl ResourceCore {
         match event {
             ResourceEvent::Required { job, slots } => self.require(job, slots),
             ResourceEvent::Released { job, slots } => self.take_back(job, &slots),
-            ResourceEvent::ContainerAllocated { container, host } => {
-                self.allocated(container, host);
+            ResourceEvent::ContainerAllocated {
+                container,
+                host,
+                profile,
+            } => {
+                self.allocated(container, host, profile);
+            }
+            ResourceEvent::ContainersRefused { profile, failure } => {
+                self.refused.insert(profile, failure);
             }
             ResourceEvent::LaunchFailed { container, failure } => {
                 self.launch_failed(&container, failure);
@@ -105,12 +122,13 @@ impl ResourceCore {
     /// Every container that is coming or here, by id.
     pub fn containers(&self) -> impl Iterator<Item = ContainerView<'_>> {
         self.containers
-            .0
+            .by_id
             .iter()
             .map(|(id, container)| ContainerView {
                 container: id,
                 host: &container.host,
                 registered: !container.is_launched(),
+                profile: container.profile,
                 slots: container.slots(),
             })
     }
@@ -118,7 +136,7 @@ impl ResourceCore {
     /// Slots of all registered containers.
     pub fn total_slots(&self) -> usize {
         self.containers
-            .0
+            .by_id
             .values()
             .map(|container| container.slots().len())
             .sum()
@@ -126,12 +144,14 @@ impl ResourceCore {
 
     /// Slots that nobody holds.
     pub fn free_slots(&self) -> usize {
-        self.containers.0.values().map(Container::free).sum()
+        self.containers.by_id.values().map(Container::free).sum()
     }
 
     /// Containers that the driver is asked for or that have not registered yet.
     pub fn pending_containers(&self) -> usize {
-        self.outstanding.unwrap_or(0) as usize + self.containers.launched()
+        let asked_for = self.outstanding.values().flatten();
+        let coming = self.containers.by_id.values().filter(|it| it.is_launched());
+        asked_for.sum::<u32>() as usize + coming.count()
     }
 
     /// Containers that failed so far.
@@ -139,9 +159,14 @@ impl ResourceCore {
         self.failed
     }
 
-    fn require(&mut self, job: JobId, slots: u32) {
+    fn require(&mut self, job: JobId, slots: SlotRequirement) {
+        for (need, _) in slots.iter() {
+            // Who asks again is answered again: the cluster may have grown.
+            self.refused.remove(&self.containers.made_for(need));
+        }
+        let ends = slots.is_empty();
         self.demand.set(job, slots);
-        if slots == 0 {
+        if ends {
             for container in self.containers.free_all(job) {
                 self.watch_if_idle(&container);
             }
@@ -156,24 +181,27 @@ impl ResourceCore {
         }
     }
 
-    fn allocated(&mut self, container: ContainerId, host: String) {
-        if self.containers.0.contains_key(&container) {
+    fn allocated(&mut self, container: ContainerId, host: String, profile: Kind) {
+        if self.containers.by_id.contains_key(&container) {
             return; // Doubled, or its agent was faster than the driver's word.
         }
         // The driver counts this one as delivered, so it must hear the rest again.
-        self.outstanding = None;
+        self.outstanding.insert(profile, None);
         if self.departed.contains(&container) {
             return; // It ended before its allocation was told.
         }
-        if self.given_up.is_some() || self.containers.launched() >= self.needed_containers() {
+        let needed = self.needed_containers();
+        let needed = needed.get(&profile).copied().unwrap_or_default();
+        if self.given_up.is_some() || self.containers.launched(profile) >= needed {
             self.departed.insert(container.clone(), false);
             self.release(container, "surplus: nobody needs it any more");
             return;
         }
-        self.containers.0.insert(
+        self.containers.by_id.insert(
             container.clone(),
             Container {
                 host,
+                profile,
                 stage: Stage::Launched,
             },
         );
@@ -188,7 +216,7 @@ impl ResourceCore {
     fn launch_failed(&mut self, container: &ContainerId, failure: Failure) {
         let launched = self
             .containers
-            .0
+            .by_id
             .get(container)
             .is_some_and(Container::is_launched);
         if launched {
@@ -199,7 +227,7 @@ impl ResourceCore {
     }
 
     fn completed(&mut self, container: &ContainerId, loss: ContainerLoss, failure: Failure) {
-        let here = self.containers.0.contains_key(container);
+        let here = self.containers.by_id.contains_key(container);
         let counts = match loss {
             ContainerLoss::Surroundings => false,
             ContainerLoss::Application => here || self.departed.count(container),
@@ -220,7 +248,7 @@ impl ResourceCore {
             self.release(container, "it was given up before its agent registered");
             return;
         }
-        let known = self.containers.0.get(&container);
+        let known = self.containers.by_id.get(&container);
         if known.is_some_and(|known| !known.is_launched()) {
             return; // The connection was renewed; nothing else changed.
         }
@@ -228,16 +256,21 @@ impl ResourceCore {
             slots: vec![None; slots as usize],
             idle: 0,
         };
-        self.containers
-            .0
-            .insert(container.clone(), Container { host, stage });
+        // One that nobody asked for is of default size.
+        let profile = known.and_then(|known| known.profile);
+        let registered = Container {
+            host,
+            profile,
+            stage,
+        };
+        self.containers.by_id.insert(container.clone(), registered);
         self.watch_if_idle(&container);
     }
 
     fn agent_lost(&mut self, container: &ContainerId, failure: &Failure) {
         let registered = self
             .containers
-            .0
+            .by_id
             .get(container)
             .is_some_and(|it| !it.is_launched());
         if registered {
@@ -257,7 +290,7 @@ impl ResourceCore {
     fn registration_expired(&mut self, container: &ContainerId) {
         let Some(waiting) = self
             .containers
-            .0
+            .by_id
             .get(container)
             .filter(|it| it.is_launched())
         else {
@@ -275,11 +308,16 @@ impl ResourceCore {
     }
 
     fn idle_expired(&mut self, container: &ContainerId, period: u64) {
-        let Some(found) = self.containers.0.get(container).filter(|it| it.is_idle()) else {
+        let Some(found) = self
+            .containers
+            .by_id
+            .get(container)
+            .filter(|it| it.is_idle())
+        else {
             return;
         };
         if matches!(found.stage, Stage::Registered { idle, .. } if idle == period) {
-            self.containers.0.remove(container);
+            self.containers.by_id.remove(container);
             self.departed.insert(container.clone(), false);
             self.release(
                 container.clone(),
@@ -290,7 +328,7 @@ impl ResourceCore {
 
     /// Begins an idle period if nobody holds anything of the container.
     fn watch_if_idle(&mut self, id: &ContainerId) {
-        let Some(container) = self.containers.0.get_mut(id).filter(|it| it.is_idle()) else {
+        let Some(container) = self.containers.by_id.get_mut(id).filter(|it| it.is_idle()) else {
             return;
         };
         if let Stage::Registered { idle, .. } = &mut container.stage {
@@ -304,7 +342,7 @@ impl ResourceCore {
 
     /// Forgets a container and tells those who held slots there.
     fn depart(&mut self, id: &ContainerId, failure: &Failure, may_count: bool) {
-        let Some(container) = self.containers.0.remove(id) else {
+        let Some(container) = self.containers.by_id.remove(id) else {
             return;
         };
         self.departed.insert(id.clone(), may_count);
@@ -343,97 +381,8 @@ impl ResourceCore {
         self.act(ResourceAction::ReleaseContainer { container, reason });
     }
 
-    /// Brings grants, outstanding containers and bad news in line with what is wanted.
-    fn settle(&mut self) {
-        self.grant();
-        let outstanding = match self.given_up {
-            Some(_) => 0,
-            None => self
-                .needed_containers()
-                .saturating_sub(self.containers.launched()),
-        };
-        let outstanding = u32::try_from(outstanding).unwrap_or(u32::MAX);
-        if self.outstanding != Some(outstanding) {
-            self.outstanding = Some(outstanding);
-            self.act(ResourceAction::SetOutstanding(outstanding));
-        }
-        if let Some(failure) = self.given_up.clone() {
-            for (job, missing) in self.missing() {
-                if missing > 0 && self.demand.tell(job) {
-                    let failure = failure.clone();
-                    self.act(ResourceAction::GiveUp { job, failure });
-                }
-            }
-        }
-    }
-
-    fn grant(&mut self) {
-        for (job, missing) in self.missing() {
-            let slots = self.containers.take_free(job, missing);
-            if slots.is_empty() {
-                continue;
-            }
-            let offer = |slot: SlotId| SlotOffer {
-                host: self.containers.0[&slot.container].host.clone(),
-                slot,
-            };
-            let slots = slots.into_iter().map(offer).collect();
-            self.act(ResourceAction::Grant { job, slots });
-        }
-    }
-
-    /// How many slots each job lacks, in order of request.
-    fn missing(&self) -> Vec<(JobId, usize)> {
-        let lacks = |(job, required): (JobId, u32)| {
-            (
-                job,
-                (required as usize).saturating_sub(self.containers.held_by(job)),
-            )
-        };
-        self.demand.in_order().into_iter().map(lacks).collect()
-    }
-
-    /// How many containers the slots that are missing take.
-    fn needed_containers(&self) -> usize {
-        let missing: usize = self.missing().iter().map(|(_, missing)| missing).sum();
-        missing.div_ceil(self.settings.slots_per_container as usize)
-    }
-
-    fn act(&mut self, action: ResourceAction) {
+    pub(super) fn act(&mut self, action: ResourceAction) {
         self.actions.push(action);
-    }
-
-    fn check_invariants(&self) {
-        let missing: usize = self.missing().iter().map(|(_, missing)| missing).sum();
-        assert!(
-            missing == 0 || self.free_slots() == 0,
-            "free slots are granted at once"
-        );
-        let outstanding = self.outstanding.unwrap_or(u32::MAX) as usize;
-        assert!(
-            outstanding <= self.needed_containers(),
-            "never more outstanding than needed"
-        );
-        assert!(
-            self.given_up.is_none() || outstanding == 0,
-            "who gave up asks for nothing"
-        );
-        for id in self.containers.0.keys() {
-            assert!(!self.departed.contains(id), "nothing comes back");
-        }
-        let jobs: Vec<JobId> = self
-            .demand
-            .in_order()
-            .into_iter()
-            .map(|(job, _)| job)
-            .collect();
-        let holders = self.containers.0.values().flat_map(Container::holders);
-        for job in holders {
-            assert!(
-                jobs.contains(&job),
-                "whoever holds slots has a standing requirement"
-            );
-        }
     }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use flott_model::JobId;
 
+use crate::SlotRequirement;
+
 /// The standing requirement of each job.
 #[derive(Debug, Default)]
 pub(super) struct Demand {
@@ -15,15 +17,15 @@ pub(super) struct Demand {
 #[derive(Debug)]
 struct Need {
     turn: u64,
-    required: u32,
+    required: SlotRequirement,
     /// Whether the job knows that its need will not be met.
     told: bool,
 }
 
 impl Demand {
     /// Replaces the requirement of a job.
-    pub(super) fn set(&mut self, job: JobId, required: u32) {
-        if required == 0 {
+    pub(super) fn set(&mut self, job: JobId, required: SlotRequirement) {
+        if required.is_empty() {
             self.jobs.remove(&job);
             return;
         }
@@ -32,7 +34,7 @@ impl Demand {
             *next_turn += 1;
             Need {
                 turn: *next_turn,
-                required,
+                required: SlotRequirement::none(),
                 told: false,
             }
         });
@@ -41,13 +43,13 @@ impl Demand {
     }
 
     /// Every job with its requirement, in order of request.
-    pub(super) fn in_order(&self) -> Vec<(JobId, u32)> {
-        let mut jobs: Vec<(u64, JobId, u32)> = self
+    pub(super) fn in_order(&self) -> Vec<(JobId, &SlotRequirement)> {
+        let mut jobs: Vec<(u64, JobId, &SlotRequirement)> = self
             .jobs
             .iter()
-            .map(|(job, need)| (need.turn, *job, need.required))
+            .map(|(job, need)| (need.turn, *job, &need.required))
             .collect();
-        jobs.sort();
+        jobs.sort_unstable_by_key(|(turn, _, _)| *turn);
         jobs.into_iter()
             .map(|(_, job, required)| (job, required))
             .collect()
@@ -67,17 +69,22 @@ mod tests {
 
     #[test]
     fn a_job_keeps_its_turn_while_its_need_stands() {
+        let slots = SlotRequirement::of_default_size;
+        let in_order = |demand: &Demand| -> Vec<(u128, u32)> {
+            let jobs = demand.in_order().into_iter();
+            jobs.map(|(job, slots)| (job.0, slots.total())).collect()
+        };
         let mut demand = Demand::default();
-        demand.set(JobId(2), 4);
-        demand.set(JobId(1), 1);
-        demand.set(JobId(2), 5);
-        assert_eq!(demand.in_order(), [(JobId(2), 5), (JobId(1), 1)]);
-        demand.set(JobId(2), 0);
-        demand.set(JobId(2), 1);
-        assert_eq!(demand.in_order(), [(JobId(1), 1), (JobId(2), 1)]);
+        demand.set(JobId(2), slots(4));
+        demand.set(JobId(1), slots(1));
+        demand.set(JobId(2), slots(5));
+        assert_eq!(in_order(&demand), [(2, 5), (1, 1)]);
+        demand.set(JobId(2), slots(0));
+        demand.set(JobId(2), slots(1));
+        assert_eq!(in_order(&demand), [(1, 1), (2, 1)]);
         assert!(demand.tell(JobId(1)));
         assert!(!demand.tell(JobId(1)));
-        demand.set(JobId(1), 1);
+        demand.set(JobId(1), slots(1));
         assert!(demand.tell(JobId(1)), "who asks again is answered again");
         assert!(!demand.tell(JobId(9)));
     }

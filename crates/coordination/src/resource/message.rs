@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use flott_model::{ContainerId, Failure, JobId, SlotId};
+use flott_model::{ContainerId, Failure, JobId, ResourceProfile, SlotId};
 
-use crate::Timestamp;
+use super::size::SlotSize;
 use crate::job::SlotOffer;
+use crate::{SlotRequirement, Timestamp};
 
 /// What the configuration says about containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResourceSettings {
     /// Slots of one task executor (`taskmanager.numberOfTaskSlots`).
     pub slots_per_container: u32,
+    /// What each of them offers.
+    pub default_slot: SlotSize,
     /// A container without reserved slots is released after that (`resourcemanager.taskmanager-timeout`).
     pub idle_timeout: Duration,
     /// A launched container's agent must register within that, or the container is replaced.
@@ -42,12 +45,12 @@ pub enum ContainerLoss {
 /// Everything that can happen to the ResourceManager.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceEvent {
-    /// A job needs that many slots in all (absolute); 0 when it ends.
+    /// A job needs those slots in all (absolute); none when it ends.
     Required {
         /// Who.
         job: JobId,
-        /// How many.
-        slots: u32,
+        /// Which.
+        slots: SlotRequirement,
     },
     /// A job gave slots back.
     Released {
@@ -63,6 +66,15 @@ pub enum ResourceEvent {
         container: ContainerId,
         /// Where.
         host: String,
+        /// What it was asked for; `None`: one of default size.
+        profile: Option<ResourceProfile>,
+    },
+    /// The driver cannot have containers for slots of that kind.
+    ContainersRefused {
+        /// What they were asked for.
+        profile: Option<ResourceProfile>,
+        /// Why, and what limits it.
+        failure: Failure,
     },
     /// The launch of an allocated container failed at once.
     LaunchFailed {
@@ -106,9 +118,14 @@ pub enum ResourceEvent {
 /// Everything the ResourceManager can ask its shell to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ResourceAction {
-    /// From now on so many containers are to be outstanding at the driver (absolute). Said again
-    /// after each allocation, in whatever way the driver counts those.
-    SetOutstanding(u32),
+    /// From now on so many containers of a kind are to be outstanding at the driver (absolute). Said
+    /// again after each allocation of the kind, in whatever way the driver counts those.
+    SetOutstanding {
+        /// What they are for: each of one slot that offers that. `None`: those of default size.
+        profile: Option<ResourceProfile>,
+        /// How many.
+        containers: u32,
+    },
     /// Start a task executor in an allocated container.
     Launch(ContainerId),
     /// Give a container back (surplus, idle, unresponsive); tell its agent to stop if connected.

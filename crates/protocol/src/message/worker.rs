@@ -45,7 +45,8 @@ pub struct WorkerSpec {
     /// Slots the worker holds.
     #[prost(uint32, repeated, tag = "11")]
     pub slots: Vec<u32>,
-    /// Memory the worker may use, in bytes; 0: not limited.
+    /// Memory the worker may use, in bytes: the share of its slots. Filled in by the agent, which
+    /// knows its container; 0: not limited.
     #[prost(uint64, tag = "12")]
     pub memory_bytes: u64,
     /// Threads that poll tasks.
@@ -55,6 +56,10 @@ pub struct WorkerSpec {
     /// in by the agent, which serves what is there. Empty: it serves none.
     #[prost(string, tag = "14")]
     pub partition_dir: String,
+    /// Memory of the whole container, in bytes, of which the network gets its part. Filled in by the
+    /// agent; 0: as configured for containers of default size.
+    #[prost(uint64, tag = "30")]
+    pub container_memory_bytes: u64,
 }
 
 /// What a worker says.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use flott_model::{EdgeId, ExecutionAttemptId, JobGraph, JobId, ShipStrategy};
+use flott_model::{EdgeId, ExecutionAttemptId, JobGraph, JobId, JobVertex, ShipStrategy};
 use flott_network::Waker;
 use flott_network::partition::{
     Compression, PartitionDirectory, PartitionId, PartitionLocation, PartitionPlace,
@@ -37,7 +37,7 @@ pub(super) struct Partitions {
     token: Vec<u8>,
     /// That of the agent, if it serves one.
     directory: Option<PartitionDirectory>,
-    /// Memory for the writers of a task.
+    /// Memory for the writers of a task whose group has no managed memory of its own.
     writer_bytes: u64,
     missing: MissingPartitions,
 }
@@ -81,6 +81,24 @@ impl Partitions {
             .ok_or_else(|| TaskError::fatal("the worker's job has no id that partitions can have"))
     }
 
+    /// Memory for the writers of a task: what its slot sharing group was given as managed memory is
+    /// theirs, in equal parts for the group's tasks; else the usual part of the slot's.
+    fn writer_bytes(&self, task: &PartitionTask<'_>) -> u64 {
+        let graph = task.graph;
+        let managed = graph.resources_at(task.attempt.vertex);
+        match managed.map_or(0, |profile| profile.managed_bytes) {
+            0 => self.writer_bytes,
+            managed => {
+                let vertex = graph.vertices.get(task.attempt.vertex.0 as usize);
+                let same = |other: &&JobVertex| {
+                    vertex.is_some_and(|it| it.slot_sharing_group == other.slot_sharing_group)
+                };
+                let sharing = graph.vertices.iter().filter(same).count();
+                managed / sharing.max(1) as u64
+            }
+        }
+    }
+
     /// Where the worker's partitions are.
     fn directory(&self) -> Result<&PartitionDirectory, TaskError> {
         self.directory.as_ref().ok_or_else(|| {
@@ -105,7 +123,8 @@ impl Partitions {
             producer: task.attempt,
         };
         let most = MOST_WRITER_BYTES.max(u64::from(layout.sub_partitions()) * SUB_PARTITION_BYTES);
-        let memory = (self.writer_bytes / task.outputs.max(1)).clamp(LEAST_WRITER_BYTES, most);
+        let memory = self.writer_bytes(task) / task.outputs.max(1);
+        let memory = memory.clamp(LEAST_WRITER_BYTES, most);
         let settings = PartitionWriterSettings {
             sub_partitions: layout.sub_partitions(),
             memory_bytes: memory as usize,

@@ -60,6 +60,9 @@ fn may_fail(plan: &JobPlan, record: &JobRecord, restarts: u32, failure: &Failure
     };
     let uncommitted = failure.message.contains("not committed")
         && (record.refused_commits >= 3 || record.interrupted_commits >= 5);
-    let given_up = record.given_up && failure.message.contains("maximum-failed-containers");
+    let given_up = record.given_up
+        && ["maximum-failed-containers", "too large for this cluster"]
+            .iter()
+            .any(|why| failure.message.contains(why));
     exhausted || uncommitted || given_up || (record.fatal && failure.message.contains("panicked"))
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`single_attempt`]: a subtask has at most one live attempt that counts | each step |
 //! | [`slot_owner`]: the live tasks of a slot belong to one job | each step |
+//! | [`slot_size`]: slots are large enough for what they are granted for, and are used for that | each step |
 //! | [`outstanding`]: no container is asked for or launched that nobody needs | each step |
 //! | [`no_orphan`]: no worker outlives its job | each step |
 //! | [`stages`]: readers of partitions have the newest, whole; only what is needed runs again; \
@@ -19,6 +20,7 @@ mod no_orphan;
 mod outstanding;
 mod single_attempt;
 mod slot_owner;
+mod slot_size;
 pub(crate) mod stages;
 
 use crate::world::World;
@@ -38,6 +40,10 @@ const STEP: &[Invariant] = &[
     Invariant {
         name: "slot_owner",
         check: slot_owner::check,
+    },
+    Invariant {
+        name: "slot_size",
+        check: slot_size::check,
     },
     Invariant {
         name: "outstanding",

@@ -16,11 +16,9 @@ pub(super) fn check(world: &World) -> Result<(), String> {
             container.container
         ));
     }
-    if world.driver.outstanding > 0 || world.resources.pending_containers() > 0 {
-        return Err(format!(
-            "{} containers are still asked for",
-            world.driver.outstanding
-        ));
+    let asked_for: u32 = world.driver.outstanding.values().sum();
+    if asked_for > 0 || world.resources.pending_containers() > 0 {
+        return Err(format!("{asked_for} containers are still asked for"));
     }
     Ok(())
 }

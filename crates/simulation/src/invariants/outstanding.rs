@@ -4,12 +4,14 @@
 use crate::world::World;
 
 pub(super) fn check(world: &World) -> Result<(), String> {
-    let (needed, coming) = (world.needed_containers(), world.record.coming.len());
-    let outstanding = world.record.outstanding as usize;
-    if outstanding > needed.saturating_sub(coming) {
-        return Err(format!(
-            "{outstanding} containers are asked for, {needed} are needed, {coming} are coming"
-        ));
+    for (kind, outstanding) in &world.record.outstanding {
+        let (needed, coming) = (world.needed_containers(*kind), world.record.coming(*kind));
+        if *outstanding as usize > needed.saturating_sub(coming) {
+            return Err(format!(
+                "{outstanding} containers for {kind:?} are asked for, {needed} are needed, \
+                 {coming} are coming"
+            ));
+        }
     }
     match &world.record.needless_launch {
         Some(container) => Err(format!("{container} was launched and nobody needs it")),

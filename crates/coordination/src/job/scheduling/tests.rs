@@ -5,7 +5,8 @@ use flott_model::{ExecutionState as S, Failure, FailureClass, JobStatus, ShipStr
 use crate::job::RestartStrategy;
 use crate::job::message::{JobEvent, Timer};
 use crate::job::testkit::{
-    Script, edge, graph, grouped, restarts, transient, without_executions, worker,
+    Script, asking, edge, graph, grouped, offers, restarts, sized, transient, without_executions,
+    worker,
 };
 
 #[test]
@@ -48,6 +49,47 @@ fn from_start_to_deployment() {
             "deploy a#0: v0_0_0 v1_0_0",
             "deploy b#1: v0_1_0 v1_1_0",
         ]
+    );
+}
+
+#[test]
+fn a_group_that_asks_for_more_gets_slots_that_offer_it() {
+    let edges = [edge(0, 1, ShipStrategy::Rebalance)];
+    let mut graph = graph(&[("source", 2), ("sink", 1)], &edges);
+    grouped(&mut graph, 1, "big");
+    asking(&mut graph, "big", 700);
+    let mut script = Script::new(&graph, restarts(1));
+    let big = "1 of (1 core, 700 MiB task heap)";
+    assert!(
+        script
+            .send(JobEvent::Started)
+            .contains(&format!("require 2 and {big}"))
+    );
+    assert_eq!(
+        script.grant("a@h1:0,1,2"),
+        ["release a/2"],
+        "not for the sink"
+    );
+    let offer = JobEvent::SlotsGranted(sized(700, offers("b@h2:0")));
+    assert_eq!(script.send(offer)[0], "start a#0 [0, 1]");
+    script.register("a#0");
+    let deployed = without_executions(script.register("b#1"));
+    assert_eq!(
+        deployed,
+        ["deploy a#0: v0_0_0 v0_1_0", "deploy b#1: v1_0_0"]
+    );
+    let lost = script.lose_container("b");
+    assert!(lost.iter().all(|action| !action.starts_with("require")));
+    script.tasks("v0_0_0 v0_1_0", S::Canceled);
+    script.seconds = 5;
+    let restarted = script.fire(Timer::Restart(1));
+    assert!(restarted.contains(&format!("require 2 and {big}")));
+    script.seconds = 305;
+    let ended = script.fire(Timer::SlotRequest(2));
+    let message = format!("; missing are {big}: the cluster may lack resources");
+    assert!(
+        ended.iter().any(|action| action.contains(&message)),
+        "{ended:?}"
     );
 }
 

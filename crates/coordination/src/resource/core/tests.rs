@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use flott_model::{ContainerId, Failure, FailureClass, JobId, SlotId};
+use flott_model::{ContainerId, Failure, FailureClass, JobId, ResourceProfile, SlotId};
 
 use super::ResourceCore;
+use crate::SlotRequirement;
 use crate::resource::{
-    ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer,
+    ContainerLoss, ResourceAction, ResourceEvent, ResourceSettings, ResourceTimer, SlotSize,
 };
 
 struct Script {
@@ -18,11 +19,24 @@ fn id(container: &str) -> ContainerId {
     ContainerId(container.to_owned())
 }
 
+/// A core and that many mebibytes.
+fn profile(mebibytes: u64) -> ResourceProfile {
+    ResourceProfile {
+        cpu_millicores: 1000,
+        task_heap_bytes: mebibytes << 20,
+        ..ResourceProfile::default()
+    }
+}
+
 impl Script {
-    /// Containers of two slots.
+    /// Containers of two slots, each of a core and 300 MiB.
     fn new(maximum_failed_containers: Option<u32>) -> Self {
         let core = ResourceCore::new(ResourceSettings {
             slots_per_container: 2,
+            default_slot: SlotSize {
+                memory_bytes: 300 << 20,
+                cpu_millicores: 1000,
+            },
             idle_timeout: Duration::from_secs(30),
             registration_timeout: Duration::from_secs(300),
             maximum_failed_containers,
@@ -45,10 +59,17 @@ impl Script {
     }
 
     fn require(&mut self, job: u128, slots: u32) -> Vec<String> {
-        self.send(ResourceEvent::Required {
-            job: JobId(job),
-            slots,
-        })
+        self.require_sized(job, slots, &[])
+    }
+
+    /// Slots of default size, and some of other sizes: mebibytes and number.
+    fn require_sized(&mut self, job: u128, slots: u32, sized: &[(u64, u32)]) -> Vec<String> {
+        let mut slots = SlotRequirement::of_default_size(slots);
+        for (mebibytes, count) in sized {
+            slots.add(Some(profile(*mebibytes)), *count);
+        }
+        let job = JobId(job);
+        self.send(ResourceEvent::Required { job, slots })
     }
 
     fn release(&mut self, job: u128, container: &str, index: u32) -> Vec<String> {
@@ -63,19 +84,41 @@ impl Script {
     }
 
     fn allocate(&mut self, container: &str) -> Vec<String> {
+        self.allocate_for(None, container)
+    }
+
+    fn allocate_for(&mut self, mebibytes: Option<u64>, container: &str) -> Vec<String> {
         let host = "h".to_owned();
         self.send(ResourceEvent::ContainerAllocated {
             container: id(container),
             host,
+            profile: mebibytes.map(profile),
         })
     }
 
     fn register(&mut self, container: &str) -> Vec<String> {
+        self.register_with(2, container)
+    }
+
+    fn register_with(&mut self, slots: u32, container: &str) -> Vec<String> {
         let host = "h".to_owned();
         self.send(ResourceEvent::AgentRegistered {
             container: id(container),
             host,
-            slots: 2,
+            slots,
+        })
+    }
+
+    /// A container of one slot that was made for so many mebibytes.
+    fn bring_sized(&mut self, mebibytes: u64, container: &str) -> Vec<String> {
+        self.allocate_for(Some(mebibytes), container);
+        self.register_with(1, container)
+    }
+
+    fn refuse(&mut self, mebibytes: u64) -> Vec<String> {
+        self.send(ResourceEvent::ContainersRefused {
+            profile: Some(profile(mebibytes)),
+            failure: Failure::new(FailureClass::Fatal, "too large"),
         })
     }
 
@@ -108,7 +151,17 @@ impl Script {
 
 fn describe(action: &ResourceAction) -> String {
     match action {
-        ResourceAction::SetOutstanding(containers) => format!("outstanding {containers}"),
+        ResourceAction::SetOutstanding {
+            profile: None,
+            containers,
+        } => format!("outstanding {containers}"),
+        ResourceAction::SetOutstanding {
+            profile: Some(profile),
+            containers,
+        } => {
+            let mebibytes = profile.task_heap_bytes >> 20;
+            format!("outstanding {containers} of {mebibytes}")
+        }
         ResourceAction::Launch(container) => format!("launch {container}"),
         ResourceAction::ReleaseContainer { container, reason } => {
             format!("release {container}: {reason}")
@@ -116,7 +169,11 @@ fn describe(action: &ResourceAction) -> String {
         ResourceAction::Grant { job, slots } => {
             let names: Vec<String> = slots
                 .iter()
-                .map(|offer| format!("{}/{}", offer.slot.container, offer.slot.index))
+                .map(|offer| {
+                    let mebibytes = offer.profile.map(|it| it.task_heap_bytes >> 20);
+                    let need = mebibytes.map_or(String::new(), |size| format!(" for {size}"));
+                    format!("{}/{}{need}", offer.slot.container, offer.slot.index)
+                })
                 .collect();
             format!("grant {}: {}", job.0, names.join(" "))
         }
@@ -386,3 +443,5 @@ fn a_container_that_ended_before_its_allocation_was_told_is_not_launched() {
     );
     assert_eq!(script.core.pending_containers(), 1);
 }
+
+mod sized;

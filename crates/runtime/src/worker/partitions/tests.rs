@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use flott_model::{Epoch, FailureClass, JobEdge, JobVertex, VertexId};
+use flott_model::{
+    Epoch, FailureClass, GroupResources, JobEdge, JobVertex, ResourceProfile, VertexId,
+};
 use flott_network::partition::{PartitionServer, PartitionServerSettings};
 use flott_network::{Control, NO_TIMESTAMP};
 use flott_operators::Collect;
@@ -240,4 +242,27 @@ fn keys_come_by_one_way() {
     for wrong in [[true, false, true], [false, true, false]] {
         assert_eq!(check(wrong).unwrap_err().class, FailureClass::Fatal);
     }
+}
+
+#[test]
+fn writers_use_the_managed_memory_of_their_group() {
+    let mut graph = graph();
+    graph.vertices.push(graph.vertices[1].clone());
+    for vertex in &mut graph.vertices[1..] {
+        vertex.slot_sharing_group = "managed".to_owned();
+    }
+    let profile = ResourceProfile {
+        managed_bytes: 10 << 20,
+        ..ResourceProfile::default()
+    };
+    let group = "managed".to_owned();
+    graph.group_resources = vec![GroupResources { group, profile }];
+    let partitions = Partitions::new(&WorkerSpec {
+        slots: vec![0, 1],
+        memory_bytes: 64 << 20,
+        ..WorkerSpec::default()
+    });
+    let bytes = |vertex| partitions.writer_bytes(&task(&graph, attempt(vertex, 0)));
+    assert_eq!(bytes(0), 2 << 20, "a sixteenth of the slot's");
+    assert_eq!(bytes(1), 5 << 20, "two vertices share it");
 }
