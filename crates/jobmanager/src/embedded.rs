@@ -70,8 +70,9 @@ impl EmbeddedDriver {
         let needed = profile.memory_bytes();
         (needed > limit).then(|| {
             let message = format!(
-                "a slot that offers {profile} needs {} MiB of memory, but the embedded cluster has \
-                 {} MiB: lower the memory of the slot sharing group, or run the job on YARN",
+                "a slot that offers {profile} needs {} MiB of memory, but this machine, which is the \
+                 embedded cluster, has {} MiB: lower the memory of the slot sharing group, or run the \
+                 job on YARN",
                 needed.div_ceil(MEBIBYTE),
                 limit / MEBIBYTE,
             );

@@ -17,6 +17,7 @@ use crate::client::JobClient;
 use crate::error::Error;
 use crate::execute::{Executed, Job, JobExecutionResult, Keeper, Launch, Request, start_job};
 use crate::graph::{Chaining, OperatorInfo, Prepared, StreamGraph, StreamNode};
+use crate::slot_sharing::{Groups, SlotSharingGroup};
 
 type SubmissionCheck = Box<dyn FnOnce() -> Result<(), Box<dyn std::error::Error>>>;
 
@@ -38,6 +39,7 @@ struct Inner {
     on_submit: Vec<SubmissionCheck>,
     execute_index: u32,
     parallelism: u32,
+    groups: Groups,
     /// How the executes so far went.
     executed: Vec<Executed>,
     // Last: it waits for what runs.
@@ -57,6 +59,7 @@ impl StreamExecutionEnvironment {
             on_submit: Vec::new(),
             execute_index: 0,
             parallelism,
+            groups: Groups::default(),
             executed: Vec::new(),
             keeper: Arc::default(),
         }))))
@@ -245,6 +248,29 @@ impl StreamExecutionEnvironment {
             .default_to(interval, &format!("{} ms", timeout.as_millis()))
     }
 
+    /// Says what the slots of a group must offer whose operators are given its name only. Fails if that
+    /// name was given another size before.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// use flott::SlotSharingGroup;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// let group = SlotSharingGroup::new_builder("squares").set_cpu_cores(0.5).set_task_heap_memory_mb(50);
+    /// env.register_slot_sharing_group(group.build()?)?;
+    /// env.from_sequence(1, 3).map(|n| n * n).slot_sharing_group("squares").print();
+    /// env.execute("squares")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn register_slot_sharing_group(&self, group: SlotSharingGroup) -> Result<&Self, Error> {
+        let mut inner = self.0.borrow_mut();
+        inner.groups.note(group);
+        inner.groups.resources()?;
+        drop(inner);
+        Ok(self)
+    }
+
     /// Evaluates `value` at submission only, and gives that same value in every worker: for
     /// whatever is not the same everywhere (the time, a random number, a file's content).
     ///
@@ -332,7 +358,8 @@ impl StreamExecutionEnvironment {
         let checked = checks.try_for_each(|check| check());
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
-        let graph = std::mem::take(&mut inner.graph);
+        let mut graph = std::mem::take(&mut inner.graph);
+        let resources = inner.groups.resources();
         let request = Request {
             name,
             index: inner.execute_index,
@@ -343,7 +370,10 @@ impl StreamExecutionEnvironment {
         };
         inner.execute_index += 1;
         let submitted = match checked {
-            Ok(()) => start_job(&inner.launch, graph, request),
+            Ok(()) => resources.and_then(|resources| {
+                graph.resources = resources;
+                start_job(&inner.launch, graph, request)
+            }),
             Err(error) => Err(Error::Submission(error.to_string())),
         };
         inner.executed.push(Executed::of(&submitted));
@@ -360,7 +390,12 @@ impl StreamExecutionEnvironment {
     /// What was built so far, for tests of graphs.
     #[cfg(test)]
     pub(crate) fn take_graph(&self) -> crate::graph::StreamGraph {
-        std::mem::take(&mut self.0.borrow_mut().graph)
+        let mut inner = self.0.borrow_mut();
+        let resources = inner.groups.resources().expect("a test of a valid graph");
+        StreamGraph {
+            resources,
+            ..std::mem::take(&mut inner.graph)
+        }
     }
 
     pub(crate) fn new_node(
@@ -403,6 +438,12 @@ impl StreamExecutionEnvironment {
             node.slot_sharing_group = first;
         }
         inner.graph.add(node)
+    }
+
+    /// Puts a node into slots of a group.
+    pub(crate) fn share_slots(&self, node: usize, group: SlotSharingGroup) {
+        let name = self.0.borrow_mut().groups.note(group);
+        self.with_node(node, |node| node.slot_sharing_group = name);
     }
 
     pub(crate) fn next_node(&self) -> usize {

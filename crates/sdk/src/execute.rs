@@ -16,6 +16,7 @@ use std::time::Duration;
 use flott_config::{BatchShuffleMode, Configuration, RuntimeExecutionMode, options};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
+use flott_jobmanager::SubmitError;
 use flott_metrics::accumulators::Accumulator;
 use flott_model::{Exchange, JobId, JobStatus, OnceValue, RuntimeMode};
 use flott_protocol::environment::Role;
@@ -136,7 +137,10 @@ pub(crate) fn start_job(
         once.extend(found);
         let plan = plan_of(launch, graph, name, index, once, mode);
         plan.graph.validate()?;
-        Ok(plan)
+        match SubmitError::of_resources(launch.configuration(), &plan.graph) {
+            None => Ok(plan),
+            Some(refusal) => Err(Error::Refused(refusal.to_string())),
+        }
     });
     let plan = match prepared {
         Ok(plan) => plan,
@@ -189,6 +193,7 @@ fn plan_of(
     mode: RuntimeMode,
 ) -> Plan {
     let configuration = launch.configuration();
+    let batch_exchange = batch_exchange(configuration, &graph);
     let max_parallelism = configuration.get(&options::PIPELINE_MAX_PARALLELISM);
     let name = configuration
         .get(&options::PIPELINE_NAME)
@@ -205,7 +210,7 @@ fn plan_of(
             max_parallelism: u32::try_from(max_parallelism).ok().filter(|max| *max > 0),
             buffer_timeout: buffer_timeout(configuration),
             mode,
-            batch_exchange: batch_exchange(configuration),
+            batch_exchange,
         },
     )
 }
@@ -230,7 +235,12 @@ fn runtime_mode(configuration: &Configuration, graph: &StreamGraph) -> Result<Ru
     }
 }
 
-fn batch_exchange(configuration: &Configuration) -> Exchange {
+fn batch_exchange(configuration: &Configuration, graph: &StreamGraph) -> Exchange {
+    if configuration.get(&options::FINE_GRAINED_SHUFFLE_MODE_ALL_BLOCKING)
+        && !graph.group_resources().is_empty()
+    {
+        return Exchange::Blocking;
+    }
     match configuration.get(&options::EXECUTION_BATCH_SHUFFLE_MODE) {
         BatchShuffleMode::Blocking => Exchange::Blocking,
         BatchShuffleMode::Pipelined => Exchange::Pipelined,

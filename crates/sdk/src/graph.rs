@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
-use flott_model::ShipStrategy;
+use flott_model::{GroupResources, ResourceProfile, ShipStrategy};
 use flott_operators::TaskError;
 use flott_operators::sink::AnyCommitter;
 use std::collections::BTreeMap;
@@ -120,12 +120,28 @@ pub(crate) struct StreamNode {
 #[derive(Default)]
 pub(crate) struct StreamGraph {
     pub(crate) nodes: Vec<StreamNode>,
+    /// What the slots of groups must offer; also of groups that no node is in.
+    pub(crate) resources: BTreeMap<String, ResourceProfile>,
 }
 
 impl StreamGraph {
     pub(crate) fn add(&mut self, node: StreamNode) -> usize {
         self.nodes.push(node);
         self.nodes.len() - 1
+    }
+
+    /// The groups of its nodes whose slots must offer something, by name.
+    pub(crate) fn group_resources(&self) -> Vec<GroupResources> {
+        let is_used = |group: &str| {
+            let mut nodes = self.nodes.iter().filter(|node| !node.merged);
+            nodes.any(|node| node.slot_sharing_group == group)
+        };
+        let used = self.resources.iter().filter(|(group, _)| is_used(group));
+        used.map(|(group, profile)| GroupResources {
+            group: group.clone(),
+            profile: *profile,
+        })
+        .collect()
     }
 }
 

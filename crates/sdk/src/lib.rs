@@ -34,6 +34,7 @@ mod execute;
 mod graph;
 pub mod metrics;
 pub mod sink;
+mod slot_sharing;
 pub mod source;
 pub mod state;
 mod stream;
@@ -45,7 +46,7 @@ pub use collect::CollectedRecords;
 pub use environment::StreamExecutionEnvironment;
 pub use error::Error;
 pub use execute::JobExecutionResult;
-pub use flott_config::RuntimeExecutionMode;
+pub use flott_config::{MemorySize, RuntimeExecutionMode};
 pub use flott_filesystem::FileSystems;
 pub use flott_model::{JobId, JobStatus};
 pub use flott_operators::asynchronous::{AsyncFunction, AsyncOptions, AsyncRetryStrategy};
@@ -61,6 +62,7 @@ pub use flott_operators::{Collector, OutputTag, TaskError};
 pub use flott_protocol::environment::Role;
 pub use flott_record::{Data, Key, Record, Str};
 pub use flott_state::AggregateFunction;
+pub use slot_sharing::{SlotSharingGroup, SlotSharingGroupBuilder};
 pub use stream::{
     AsyncDataStream, BoundedIntervalJoined, BroadcastConnectedStream, BroadcastStream,
     ConnectedStreams, IntervalJoined, KeyedBroadcastConnectedStream, KeyedConnectedStreams,

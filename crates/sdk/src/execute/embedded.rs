@@ -246,6 +246,10 @@ async fn start(
         });
     });
     let driver = EmbeddedDriver::new(slots, factory);
+    let driver = match machine_memory() {
+        Some(bytes) => driver.with_memory(bytes),
+        None => driver,
+    };
     let dispatcher = Dispatcher::start(settings, Box::new(driver));
     let job = dispatcher
         .submit(graph, JobBundle::default())
@@ -256,6 +260,16 @@ async fn start(
 
 fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)
+}
+
+/// Memory of this machine in bytes, if it says so: more cannot be asked for.
+fn machine_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let total = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = total.split_whitespace().next()?.parse().ok()?;
+    Some(kibibytes << 10)
 }
 
 fn settings(launch: &Launch) -> DispatcherSettings {

@@ -123,6 +123,7 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
         edges,
         factories,
     } = connect(&graph, &layout, &uids, (settings.chaining, exchange));
+    let group_resources = graph.group_resources();
     let nodes = graph
         .nodes
         .into_iter()
@@ -161,6 +162,7 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
             vertices,
             edges,
             protocol_version: PROTOCOL_VERSION,
+            group_resources,
             ..JobGraph::default()
         },
         nodes,

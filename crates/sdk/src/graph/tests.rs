@@ -4,6 +4,7 @@ use flott_model::{JobGraph, OperatorUid, ShipStrategy};
 use flott_runtime::BufferTimeout;
 
 use super::*;
+use crate::SlotSharingGroup;
 use crate::prelude::*;
 
 fn settings(chaining: bool) -> GraphSettings {
@@ -321,6 +322,42 @@ fn slot_sharing_groups_are_inherited_unless_inputs_differ() {
         .map(|v| v.slot_sharing_group.as_str())
         .collect();
     assert_eq!(groups, ["a", "b", "a", "default"]);
+}
+
+#[test]
+fn groups_that_somebody_is_in_say_what_their_slots_must_offer() {
+    let env = environment();
+    let sized = |name: &str, mebibytes| {
+        let group = SlotSharingGroup::new_builder(name).set_cpu_cores(0.5);
+        group.set_task_heap_memory_mb(mebibytes).build().unwrap()
+    };
+    env.register_slot_sharing_group(sized("b", 20)).unwrap();
+    env.register_slot_sharing_group(sized("unused", 30))
+        .unwrap();
+    let numbers = env.from_sequence(1, 9).slot_sharing_group(sized("a", 10));
+    numbers.discard().slot_sharing_group("b");
+    env.from_sequence(1, 9).discard();
+    let graph = graph(&env);
+    let groups: Vec<_> = graph
+        .group_resources
+        .iter()
+        .map(|group| format!("{}: {}", group.group, group.profile))
+        .collect();
+    assert_eq!(
+        groups,
+        [
+            "a: 0.5 cores, 10 MiB task heap",
+            "b: 0.5 cores, 20 MiB task heap"
+        ]
+    );
+    assert_eq!(
+        vertices(&graph),
+        [
+            "Source: Sequence/4",
+            "Sink: Discard/4",
+            "Source: Sequence -> Sink: Discard/4"
+        ]
+    );
 }
 
 fn uids(graph: &JobGraph) -> Vec<Vec<u8>> {

@@ -6,6 +6,7 @@ use flott_operators::pipe::{Detach, Pipe};
 use flott_record::Record;
 use flott_runtime::BufferTimeout;
 
+use crate::slot_sharing::SlotSharingGroup;
 use crate::graph::Chaining;
 use crate::stream::DataStream;
 
@@ -70,8 +71,22 @@ where
         self.detach_last(|node| node.buffer_timeout = Some(timeout))
     }
 
-    /// Puts the last operator and what follows it into slots of that group.
-    pub fn slot_sharing_group(self, group: &str) -> DataStream<T> {
-        self.detach_last(|node| node.slot_sharing_group = group.to_owned())
+    /// Puts the last operator and what follows it into slots of that group: a name, or a
+    /// [`SlotSharingGroup`], which may also say what the slots must offer. Default: the group of what
+    /// is before it if that is one, else `default`.
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).slot_sharing_group("in").map(|n| n * n).slot_sharing_group("out").print();
+    /// # env.execute("two groups")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn slot_sharing_group(self, group: impl Into<SlotSharingGroup>) -> DataStream<T> {
+        let alone = self.detach_last(|_| ());
+        alone.env.share_slots(alone.from, group.into());
+        alone
     }
 }

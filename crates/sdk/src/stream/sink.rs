@@ -26,6 +26,7 @@ use crate::collect::CollectWriter;
 use crate::graph::{
     Abandon, Chaining, OperatorInfo, Prepare, Prepared, StreamNode, boxed_sink, gate_factory,
 };
+use crate::slot_sharing::SlotSharingGroup;
 use crate::stream::DataStream;
 use crate::stream::data::plain_edge;
 
@@ -62,6 +63,22 @@ impl DataStreamSink {
         );
         self.env
             .with_node(self.node, |node| node.parallelism = parallelism);
+        self
+    }
+
+    /// Puts the sink into slots of that group; see [`DataStream::slot_sharing_group`].
+    ///
+    /// ```
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// # let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, 3).print().slot_sharing_group("out");
+    /// # env.execute("sink of its own")?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn slot_sharing_group(self, group: impl Into<SlotSharingGroup>) -> Self {
+        self.env.share_slots(self.node, group.into());
         self
     }
 

@@ -76,6 +76,7 @@ fn entry() {
         Ok("main-ends-first") => crate::asynchronous::main_ends_first(),
         Ok("configured") => crate::asynchronous::configured(),
         Ok("collects-then-executes") => crate::collect::collects_then_executes(),
+        Ok("sized-batch") => crate::resources::sized_batch(),
         Ok("word-count") => crate::plan::word_count(),
         Ok(other) => panic!("no program is called '{other}'"),
     }

@@ -14,6 +14,7 @@ mod plan;
 mod pressure;
 mod random;
 mod reading;
+mod resources;
 mod sinks;
 mod sources;
 mod support;
