@@ -62,6 +62,11 @@ impl Settings {
         self.text(&EXECUTION_TARGET)
     }
 
+    /// All settings.
+    pub(crate) fn configuration(&self) -> &Configuration {
+        &self.configuration
+    }
+
     /// The value of an option.
     pub(crate) fn get<T: ConfigValue>(&self, option: &ConfigOption<T>) -> T {
         self.configuration.get(option)

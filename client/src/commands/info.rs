@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use flott_model::{JobGraph, JobVertex, ShipStrategy};
+use flott_model::{GroupResources, JobGraph, JobVertex, ShipStrategy};
 use flott_protocol::environment::Role;
 use flott_protocol::program::launcher_message;
 use serde_json::{Value, json};
@@ -69,7 +69,24 @@ fn plan(graph: &JobGraph) -> Value {
         .enumerate()
         .map(|(position, vertex)| node(graph, position, vertex))
         .collect();
-    json!({ "nodes": nodes })
+    let mut plan = json!({ "nodes": nodes });
+    let groups: Vec<Value> = graph.group_resources.iter().map(group).collect();
+    if !groups.is_empty() {
+        plan["slotSharingGroups"] = groups.into();
+    }
+    plan
+}
+
+/// A group whose slots must offer something; memory in bytes.
+fn group(resources: &GroupResources) -> Value {
+    let profile = &resources.profile;
+    json!({
+        "name": resources.group,
+        "cpuCores": f64::from(profile.cpu_millicores) / 1000.0,
+        "taskHeapMemory": profile.task_heap_bytes,
+        "taskOffHeapMemory": profile.task_off_heap_bytes,
+        "managedMemory": profile.managed_bytes,
+    })
 }
 
 fn node(graph: &JobGraph, position: usize, vertex: &JobVertex) -> Value {
@@ -103,6 +120,9 @@ fn node(graph: &JobGraph, position: usize, vertex: &JobVertex) -> Value {
         "contents": vertex.name,
         "parallelism": vertex.parallelism,
     });
+    if graph.resources_of(&vertex.slot_sharing_group).is_some() {
+        node["slotSharingGroup"] = json!(vertex.slot_sharing_group);
+    }
     if !predecessors.is_empty() {
         node["predecessors"] = predecessors.into();
     }
@@ -123,7 +143,7 @@ fn ship(strategy: ShipStrategy) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use flott_model::JobEdge;
+    use flott_model::{JobEdge, ResourceProfile};
 
     use super::*;
 
@@ -152,5 +172,34 @@ mod tests {
               "parallelism": 2, "predecessors": [{ "id": 1, "ship_strategy": "HASH" }] },
         ]});
         assert_eq!(plan(&graph), expected);
+    }
+
+    #[test]
+    fn a_plan_names_groups_that_ask_for_something() {
+        let vertex = |group: &str| JobVertex {
+            name: "Source: text".to_owned(),
+            slot_sharing_group: group.to_owned(),
+            ..JobVertex::default()
+        };
+        let resources = GroupResources {
+            group: "big".to_owned(),
+            profile: ResourceProfile {
+                cpu_millicores: 500,
+                task_heap_bytes: 700 << 20,
+                managed_bytes: 1,
+                ..ResourceProfile::default()
+            },
+        };
+        let graph = JobGraph {
+            vertices: vec![vertex("default"), vertex("big")],
+            group_resources: vec![resources],
+            ..JobGraph::default()
+        };
+        let plan = plan(&graph);
+        let expected = json!([{ "name": "big", "cpuCores": 0.5, "taskHeapMemory": 734_003_200,
+            "taskOffHeapMemory": 0, "managedMemory": 1 }]);
+        assert_eq!(plan["slotSharingGroups"], expected);
+        assert_eq!(plan["nodes"][0]["slotSharingGroup"], Value::Null);
+        assert_eq!(plan["nodes"][1]["slotSharingGroup"], "big");
     }
 }

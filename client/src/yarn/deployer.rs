@@ -6,9 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
+use flott_config::executor_vcores;
 use flott_config::options::{
-    JOBMANAGER_MEMORY_PROCESS_SIZE, TASKMANAGER_MEMORY_PROCESS_SIZE,
-    TASKMANAGER_NUMBER_OF_TASK_SLOTS, YARN_APPMASTER_VCORES, YARN_CONTAINERS_VCORES,
+    JOBMANAGER_MEMORY_PROCESS_SIZE, TASKMANAGER_MEMORY_PROCESS_SIZE, YARN_APPMASTER_VCORES,
     YARN_FILE_REPLICATION, YARN_SHIP_FILES, YARN_STAGING_DIRECTORY,
 };
 use flott_filesystem::FileSystems;
@@ -112,7 +112,7 @@ impl Deployer {
         console: &Console,
     ) -> anyhow::Result<ApplicationId> {
         let NewApplication { id, max_capability } = self.rm.new_application().await?;
-        resources::check_capacity(&self.asks()?, &max_capability)?;
+        resources::check_capacity(&self.asks(&work)?, &max_capability)?;
         let name = id.to_string();
         self.created.set(id, Phase::Prepared);
         let staged = self
@@ -192,30 +192,31 @@ impl Deployer {
     }
 
     /// The containers that will be asked for.
-    fn asks(&self) -> anyhow::Result<[Ask; 2]> {
-        let vcores = match self.settings.get(&YARN_CONTAINERS_VCORES) {
-            ..=0 => i32::try_from(self.settings.get(&TASKMANAGER_NUMBER_OF_TASK_SLOTS))?,
-            vcores => vcores,
-        };
+    fn asks(&self, work: &Work) -> anyhow::Result<Vec<Ask>> {
+        let configuration = self.settings.configuration();
         let memory = self.settings.get(&TASKMANAGER_MEMORY_PROCESS_SIZE);
         let executor = Resource {
             memory_mb: submission::container_mb(memory)?,
-            vcores,
+            vcores: i32::try_from(executor_vcores(configuration))?,
         };
-        Ok([
+        let mut asks = vec![
             Ask {
-                purpose: "JobManager",
+                purpose: "JobManager".to_owned(),
                 resource: submission::master_resource(&self.settings)?,
                 memory_key: JOBMANAGER_MEMORY_PROCESS_SIZE.key(),
                 vcores_key: YARN_APPMASTER_VCORES.key(),
             },
             Ask {
-                purpose: "TaskManager",
+                purpose: "TaskManager".to_owned(),
                 resource: executor,
                 memory_key: TASKMANAGER_MEMORY_PROCESS_SIZE.key(),
                 vcores_key: "yarn.containers.vcores or taskmanager.numberOfTaskSlots",
             },
-        ])
+        ];
+        if let Work::Job(job) = work {
+            asks.extend(resources::asks_of(configuration, job)?);
+        }
+        Ok(asks)
     }
 
     fn program_name(&self) -> String {

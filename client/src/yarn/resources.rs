@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail, ensure};
+use flott_config::options::{TASKMANAGER_MEMORY_NETWORK_FRACTION, TASKMANAGER_MEMORY_NETWORK_MAX};
+use flott_config::{Configuration, ExecutorMemory};
 use flott_hadoop::yarn::Resource;
+use flott_model::JobGraph;
 use flott_protocol::application::{APPMASTER_FILE, PROGRAM_FILE, SPEC_FILE, TASKEXECUTOR_FILE};
 use futures::future::try_join_all;
 
@@ -26,11 +29,11 @@ const MAX_SHIPPED: usize = 500;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ask {
     /// For what, as in "the … needs".
-    pub(crate) purpose: &'static str,
+    pub(crate) purpose: String,
     pub(crate) resource: Resource,
-    /// The key that says how much memory.
+    /// The key that says how much memory, or who else does.
     pub(crate) memory_key: &'static str,
-    /// The key that says how many cores.
+    /// The key that says how many cores, or who else does.
     pub(crate) vcores_key: &'static str,
 }
 
@@ -59,6 +62,32 @@ pub(crate) fn check_capacity(asks: &[Ask], maximum: &Resource) -> anyhow::Result
         );
     }
     Ok(())
+}
+
+/// The containers that will be asked for because slots of a job must offer something. Those whose needs
+/// a task executor of default size meets are not larger than that one.
+pub(crate) fn asks_of(configuration: &Configuration, job: &JobGraph) -> anyhow::Result<Vec<Ask>> {
+    let groups = job.group_resources.iter().map(|resources| {
+        let (group, profile) = (&resources.group, resources.profile);
+        let memory = ExecutorMemory::for_tasks(configuration, profile.memory_bytes());
+        let memory = memory.with_context(|| {
+            format!(
+                "no container is large enough for slot sharing group '{group}' ({profile}): see {} and {}",
+                TASKMANAGER_MEMORY_NETWORK_FRACTION.key(),
+                TASKMANAGER_MEMORY_NETWORK_MAX.key()
+            )
+        })?;
+        Ok(Ask {
+            purpose: format!("slot sharing group '{group}' ({profile})"),
+            resource: Resource {
+                memory_mb: i64::try_from(memory.process_bytes >> 20)?,
+                vcores: i32::try_from(profile.whole_cores())?,
+            },
+            memory_key: "the memory that the program asks for",
+            vcores_key: "the cores that the program asks for",
+        })
+    });
+    groups.collect()
 }
 
 /// Refuses a queue that does not exist: YARN itself would accept the application and fail it.
@@ -181,11 +210,13 @@ pub(crate) async fn read_all(
 
 #[cfg(test)]
 mod tests {
+    use flott_model::{GroupResources, ResourceProfile};
+
     use super::*;
 
     fn ask(memory_mb: i64, vcores: i32) -> Ask {
         Ask {
-            purpose: "JobManager",
+            purpose: "JobManager".to_owned(),
             resource: Resource { memory_mb, vcores },
             memory_key: "jobmanager.memory.process.size",
             vcores_key: "yarn.appmaster.vcores",
@@ -212,6 +243,44 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(message.contains("lower yarn.appmaster.vcores"), "{message}");
+    }
+
+    #[test]
+    fn groups_that_ask_for_too_much_are_named() {
+        let resources = GroupResources {
+            group: "big".to_owned(),
+            profile: ResourceProfile {
+                cpu_millicores: 1500,
+                task_heap_bytes: 700 << 20,
+                ..ResourceProfile::default()
+            },
+        };
+        let job = JobGraph {
+            group_resources: vec![resources],
+            ..JobGraph::default()
+        };
+        let configuration = Configuration::default();
+        assert_eq!(asks_of(&configuration, &JobGraph::default()).unwrap(), []);
+        let asks = asks_of(&configuration, &job).unwrap();
+        let expected = Resource {
+            memory_mb: 920,
+            vcores: 2,
+        };
+        assert_eq!(asks[0].resource, expected);
+        let message = check_capacity(
+            &asks,
+            &Resource {
+                memory_mb: 919,
+                ..expected
+            },
+        );
+        let message = message.unwrap_err().to_string();
+        for part in [
+            "slot sharing group 'big' (1.5 cores, 700 MiB task heap) needs 920 MiB",
+            "lower the memory that the program asks for",
+        ] {
+            assert!(message.contains(part), "{message}");
+        }
     }
 
     #[test]
