@@ -32,5 +32,6 @@ pub use program_launcher::{ProgramEnd, ProgramLauncher, ProgramSettings};
 pub use server::serve;
 pub use settings::DispatcherSettings;
 pub use snapshot::{
-    ExecutorSnapshot, FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis, VertexSnapshot,
+    AllocatedSlot, ExecutorSnapshot, FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis,
+    VertexSnapshot,
 };

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use flott_coordination::checkpoint::CheckpointStatistics;
 use flott_metrics::accumulators::{AccumulatorSnapshot, MergedAccumulator, merge_all};
-use flott_model::{ExecutionState, Failure, JobGraph, JobId, JobStatus};
+use flott_model::{ExecutionState, Failure, JobGraph, JobId, JobStatus, ResourceProfile};
 use flott_protocol::message::{JobBundle, MemoryUse, TaskMetrics};
 use flott_protocol::program::JobEnded;
 
@@ -79,6 +79,15 @@ pub struct SubtaskSnapshot {
     pub accumulators: Arc<[AccumulatorSnapshot]>,
 }
 
+/// A slot that a job holds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AllocatedSlot {
+    /// The job.
+    pub job: JobId,
+    /// What the job asked for; `None`: a slot of default size.
+    pub profile: Option<ResourceProfile>,
+}
+
 /// A task executor at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExecutorSnapshot {
@@ -90,6 +99,10 @@ pub struct ExecutorSnapshot {
     pub slots: u32,
     /// Slots no job holds.
     pub free_slots: u32,
+    /// The slot that its container was made for; `None`: it is of default size.
+    pub profile: Option<ResourceProfile>,
+    /// The slots that jobs hold.
+    pub allocated: Vec<AllocatedSlot>,
     /// Memory of the container, in bytes.
     pub memory_bytes: u64,
     /// Memory in use at the last heartbeat.

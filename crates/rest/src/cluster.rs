@@ -1,12 +1,10 @@
-//! Answers about the cluster: overview, executors, configuration.
+//! Answers about the cluster: overview, configuration.
 
 use std::collections::BTreeMap;
 
 use flott_jobmanager::{ExecutorSnapshot, JobSnapshot};
 use flott_model::JobStatus;
 use serde_json::{Value, json};
-
-use crate::job::now;
 
 /// The version that clients of Flink's interface are told; it is its shape that counts.
 const FLINK_VERSION: &str = "1.20";
@@ -62,56 +60,4 @@ pub(crate) fn configuration(settings: &BTreeMap<String, String>) -> Value {
         json!({ "key": key, "value": if hidden { "******" } else { value } })
     });
     entries.collect()
-}
-
-/// A task executor. Memory that a JVM would have and this has not is 0.
-pub(crate) fn executor(executor: &ExecutorSnapshot) -> Value {
-    let free = executor
-        .memory_bytes
-        .saturating_sub(executor.memory.resident_bytes);
-    json!({
-        "id": executor.container,
-        "path": executor.host,
-        "dataPort": -1,
-        "jmxPort": -1,
-        "timeSinceLastHeartbeat": now().saturating_sub(executor.silent_ms),
-        "slotsNumber": executor.slots,
-        "freeSlots": executor.free_slots,
-        "totalResource": resource(executor.slots),
-        "freeResource": resource(executor.free_slots),
-        "hardware": {
-            "cpuCores": executor.slots,
-            "physicalMemory": executor.memory_bytes,
-            "freeMemory": free,
-            "managedMemory": 0,
-        },
-        "memoryConfiguration": {
-            "frameworkHeap": 0,
-            "taskHeap": 0,
-            "frameworkOffHeap": 0,
-            "taskOffHeap": 0,
-            "networkMemory": 0,
-            "managedMemory": 0,
-            "jvmMetaspace": 0,
-            "jvmOverhead": 0,
-            "totalFlinkMemory": executor.memory_bytes,
-            "totalProcessMemory": executor.memory_bytes,
-        },
-        "flott-memory": {
-            "resident": executor.memory.resident_bytes,
-            "virtual": executor.memory.virtual_bytes,
-            "peak-resident": executor.memory.peak_resident_bytes,
-        },
-    })
-}
-
-fn resource(slots: u32) -> Value {
-    json!({
-        "cpuCores": f64::from(slots),
-        "taskHeapMemory": 0,
-        "taskOffHeapMemory": 0,
-        "managedMemory": 0,
-        "networkMemory": 0,
-        "extendedResources": {},
-    })
 }

@@ -8,6 +8,7 @@ mod collected;
 mod error;
 mod exceptions;
 mod execution_result;
+mod executor;
 mod job;
 mod metrics;
 mod operations;

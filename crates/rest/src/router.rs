@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::error::RestError;
 use crate::operations::Operations;
-use crate::{cluster, collected, exceptions, execution_result, job, plan};
+use crate::{cluster, collected, exceptions, execution_result, executor, job, plan};
 
 /// What the handlers work with.
 #[derive(Debug, Clone)]
@@ -86,7 +86,7 @@ pub fn router(state: RestState) -> Router {
         .route("/config", get(async || Json(cluster::dashboard())))
         .route("/jobmanager/config", get(configuration))
         .route("/taskmanagers", get(executors))
-        .route("/taskmanagers/{id}", get(executor))
+        .route("/taskmanagers/{id}", get(one_executor))
         .route("/jobs", get(job_ids))
         .route("/jobs/overview", get(jobs_overview))
         .route("/jobs/{id}", get(details).patch(cancel))
@@ -156,15 +156,22 @@ async fn configuration(State(state): State<RestState>) -> Json<Value> {
 
 async fn executors(State(state): State<RestState>) -> Json<Value> {
     let executors = state.dispatcher.executors().await;
-    let list: Vec<Value> = executors.iter().map(cluster::executor).collect();
+    let configuration = &state.dispatcher.settings().configuration;
+    let executors = executors.iter();
+    let list: Vec<Value> = executors
+        .map(|one| executor::summary(one, configuration))
+        .collect();
     Json(json!({ "taskmanagers": list }))
 }
 
-async fn executor(State(state): State<RestState>, Path(id): Path<String>) -> Answer {
+async fn one_executor(State(state): State<RestState>, Path(id): Path<String>) -> Answer {
     let executors = state.dispatcher.executors().await;
     let found = executors.iter().find(|executor| executor.container == id);
     found
-        .map(|executor| Json(cluster::executor(executor)))
+        .map(|found| {
+            let configuration = &state.dispatcher.settings().configuration;
+            Json(executor::details(found, configuration))
+        })
         .ok_or_else(|| {
             RestError::new(
                 StatusCode::NOT_FOUND,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use flott_coordination::Timestamp;
-use flott_coordination::resource::ResourceCore;
+use flott_coordination::resource::{ContainerView, ResourceCore};
 use flott_model::{ContainerId, JobId};
 use flott_protocol::message::{
     AgentCommand, MemoryUse, RegisterAgent, ReleasePartitions, StopAgent, agent_command,
@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::connections::ConnectionId;
 use crate::deployment::PartitionAddresses;
-use crate::snapshot::ExecutorSnapshot;
+use crate::snapshot::{AllocatedSlot, ExecutorSnapshot};
 
 /// A registered task executor.
 #[derive(Debug)]
@@ -184,20 +184,29 @@ impl Agents {
     }
 
     pub(super) fn snapshot(&self, core: &ResourceCore, now: Timestamp) -> Vec<ExecutorSnapshot> {
-        let free = |container: &ContainerId| {
-            let view = core.containers().find(|view| view.container == container);
-            view.map_or(0, |view| {
-                view.slots.iter().filter(|slot| slot.is_none()).count()
-            })
-        };
-        let agents = self.0.iter().map(|(container, agent)| ExecutorSnapshot {
-            container: container.0.clone(),
-            host: agent.register.host.clone(),
-            slots: agent.register.slots,
-            free_slots: u32::try_from(free(container)).unwrap_or(u32::MAX),
-            memory_bytes: agent.register.memory_bytes,
-            memory: agent.memory,
-            silent_ms: u64::try_from((now - agent.last_heard).as_millis()).unwrap_or(u64::MAX),
+        let views: BTreeMap<&ContainerId, ContainerView<'_>> = core
+            .containers()
+            .map(|view| (view.container, view))
+            .collect();
+        let agents = self.0.iter().map(|(container, agent)| {
+            let view = views.get(container);
+            let slots = view.map_or(&[][..], |view| view.slots);
+            let allocated = slots.iter().flatten().map(|holder| AllocatedSlot {
+                job: holder.job,
+                profile: holder.profile,
+            });
+            let free = slots.iter().filter(|slot| slot.is_none()).count();
+            ExecutorSnapshot {
+                container: container.0.clone(),
+                host: agent.register.host.clone(),
+                slots: agent.register.slots,
+                free_slots: u32::try_from(free).unwrap_or(u32::MAX),
+                profile: view.and_then(|view| view.profile),
+                allocated: allocated.collect(),
+                memory_bytes: agent.register.memory_bytes,
+                memory: agent.memory,
+                silent_ms: u64::try_from((now - agent.last_heard).as_millis()).unwrap_or(u64::MAX),
+            }
         });
         agents.collect()
     }

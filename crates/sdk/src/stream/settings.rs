@@ -6,8 +6,8 @@ use flott_operators::pipe::{Detach, Pipe};
 use flott_record::Record;
 use flott_runtime::BufferTimeout;
 
-use crate::slot_sharing::SlotSharingGroup;
 use crate::graph::Chaining;
+use crate::slot_sharing::SlotSharingGroup;
 use crate::stream::DataStream;
 
 impl<T, H, P> DataStream<T, H, P>
