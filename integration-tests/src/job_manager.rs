@@ -41,6 +41,13 @@ impl JobManager {
         Ok(jobs[0].clone())
     }
 
+    /// The task executors.
+    pub fn task_managers(&self) -> Result<Vec<Value>> {
+        let mut answer = self.get("/taskmanagers")?;
+        let list = answer["taskmanagers"].take();
+        serde_json::from_value(list).context("no list of task executors")
+    }
+
     /// A job's state and its tasks.
     pub fn details(&self, job: &str) -> Result<Value> {
         self.get(&format!("/jobs/{job}"))

@@ -19,7 +19,7 @@ pub use command::{FlottCommand, Output, Running, dist_directory, repository_root
 pub use hadoop::{Exclusive, KilledDaemon, SafeMode, Shared, TestHadoop};
 pub use job_manager::JobManager;
 pub use processes::{ContainerProcess, container_processes};
-pub use resource_manager::{Application, Container, Node, ResourceManager};
+pub use resource_manager::{Allocated, Application, Container, Node, ResourceManager};
 pub use wait::{wait_for, wait_until};
 pub use web_hdfs::{FileStatus, WebHdfs};
 pub use words::{count_words, largest_counts, read_output};

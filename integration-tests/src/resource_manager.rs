@@ -76,6 +76,21 @@ impl Container {
     }
 }
 
+/// A container that the ResourceManager has given and that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Allocated {
+    pub id: String,
+    pub memory_mb: u64,
+    pub vcores: u64,
+}
+
+impl Allocated {
+    /// Whether it is the ApplicationMaster's.
+    pub fn is_of_master(&self) -> bool {
+        self.id.ends_with("_000001")
+    }
+}
+
 impl ResourceManager {
     pub(crate) fn new(address: &str, user: &str) -> Result<Self> {
         Ok(Self {
@@ -188,6 +203,40 @@ impl ResourceManager {
             );
         }
         Ok(all)
+    }
+
+    /// The live containers of the application's newest attempt, as the ResourceManager counts them.
+    pub fn allocated(&self, id: &str) -> Result<Vec<Allocated>> {
+        let answer = self.get(&format!("apps/{id}/appattempts"))?;
+        let attempts = answer["appAttempts"]["appAttempt"].as_array();
+        let attempt = attempts.and_then(|attempts| attempts.last());
+        let Some(attempt) = attempt.and_then(|attempt| attempt["appAttemptId"].as_str()) else {
+            return Ok(Vec::new());
+        };
+        let answer = self.get(&format!("apps/{id}/appattempts/{attempt}/containers"))?;
+        // A number, or a number as a text: it depends on Hadoop's version.
+        let number = |value: &Value| match value {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_u64(),
+        };
+        let containers = answer["container"]
+            .as_array()
+            .map_or(&[][..], Vec::as_slice);
+        let live = containers.iter().filter(|container| {
+            container["containerState"] != "COMPLETE" && container["finishedTime"] == 0
+                || container["containerState"] == "RUNNING"
+        });
+        live.map(|container| {
+            Ok(Allocated {
+                id: container["containerId"]
+                    .as_str()
+                    .unwrap_or_default()
+                    .to_owned(),
+                memory_mb: number(&container["allocatedMB"]).context("no allocatedMB")?,
+                vcores: number(&container["allocatedVCores"]).context("no allocatedVCores")?,
+            })
+        })
+        .collect()
     }
 
     fn get(&self, path: &str) -> Result<Value> {
