@@ -346,7 +346,7 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use flott_network::{Control, Message, local_channel};
+    use flott_network::{Barrier, Control, Message, local_channel};
 
     use super::*;
 
@@ -393,7 +393,7 @@ mod tests {
             let (mut sender, receiver) =
                 local_channel::<u64>(4, Waker::default(), Waker::default());
             for _ in 0..messages {
-                sender.send(Message::Control(Control::Barrier(1)));
+                sender.send(Message::Control(Control::Barrier(Barrier::for_tests(1))));
             }
             counters.add_writer().outputs.watch([sender.gauge()]);
             counters.inputs.watch([receiver.gauge()]);

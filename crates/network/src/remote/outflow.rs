@@ -336,7 +336,7 @@ mod tests {
     fn what_waits_without_credit_fills_all_room() {
         let mut flow = Outflow::new(1, 1000);
         assert_eq!(flow.load(500), QueueLoad::default());
-        flow.push_control(Control::Barrier(1));
+        flow.push_control(Control::Barrier(Barrier::for_tests(1)));
         flow.push(data(900), 9999);
         let told = flow.load(500);
         let cost = frame::cost(900);

@@ -81,7 +81,7 @@ impl Side<'_> {
 #[cfg(test)]
 mod tests {
     use flott_metrics::MetricRegistry;
-    use flott_network::{Control, Message, Waker, local_channel};
+    use flott_network::{Barrier, Control, Message, Waker, local_channel};
 
     use super::*;
 
@@ -93,7 +93,7 @@ mod tests {
         let (mut sender, receiver) = local_channel::<u64>(4, Waker::default(), Waker::default());
         counters.inputs.watch([receiver.gauge()]);
         counters.add_writer().outputs.watch([sender.gauge()]);
-        sender.send(Message::Control(Control::Barrier(1)));
+        sender.send(Message::Control(Control::Barrier(Barrier::for_tests(1))));
         TaskCounters::add(&counters.bytes_in, 5);
         let samples = registry.snapshot();
         let value = |name: String| {
