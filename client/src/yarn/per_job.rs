@@ -209,6 +209,10 @@ impl Conversation<'_> {
                     (None, _) => Vec::new(),
                 };
             }
+            What::Snapshot => anyhow::bail!(
+                "a savepoint of job {} is taken with `flott savepoint` for now",
+                ask.job
+            ),
             What::Collected => {
                 answer.collected = Some(self.collected(&ask.job, id, ask.from).await?);
             }

@@ -10,12 +10,12 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flott_model::{Failure, FailureClass, JobGraph, JobId, JobStatus};
+use flott_model::{Failure, FailureClass, JobGraph, JobId, JobStatus, SnapshotKind};
 use flott_protocol::environment::{ROLE, Role, SOCKET};
 use flott_protocol::message::JobBundle;
 use flott_protocol::process::{describe_exit, tail};
 use flott_protocol::program::{
-    self, Answer, Ask, ExecuteHandler, Hello, JobEnded, JobStarted, What,
+    self, Answer, Ask, ExecuteHandler, Hello, JobEnded, JobStarted, Snapshot, What,
 };
 use tokio::net::UnixListener;
 use tokio::process::Command;
@@ -281,8 +281,28 @@ impl SubmittedJobs {
                 let found = self.dispatcher.collected(job, ask.from, COLLECTED_PATIENCE);
                 answer.collected = found.await;
             }
+            Ok(What::Snapshot) => match self.snapshot(job, ask.snapshot).await {
+                Ok(path) => answer.path = path,
+                Err(why) => answer.failure = why,
+            },
             Err(_) => answer.failure = "this version does not know the question".to_owned(),
         }
         answer
+    }
+
+    async fn snapshot(&self, job: JobId, wish: Option<Snapshot>) -> Result<String, String> {
+        let Snapshot {
+            kind,
+            directory,
+            cancel,
+        } = wish.unwrap_or_default();
+        let kind = SnapshotKind::from_number(kind).ok_or("this version does not know the wish")?;
+        let directory = Some(directory).filter(|directory| !directory.is_empty());
+        let taken = self.dispatcher.snapshot(job, kind, directory, cancel).await;
+        match taken {
+            Some(Ok(taken)) => Ok(taken.path),
+            Some(Err(failure)) => Err(failure.message),
+            None => Err(format!("there is no job {job}")),
+        }
     }
 }

@@ -114,6 +114,23 @@ pub struct Ask {
     /// Collected: the first frame that is wanted; those before it were taken.
     #[prost(uint64, tag = "4")]
     pub from: u64,
+    /// Snapshot: what is wanted.
+    #[prost(message, optional, tag = "5")]
+    pub snapshot: Option<Snapshot>,
+}
+
+/// A wish for a savepoint or checkpoint.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct Snapshot {
+    /// See [`flott_model::SnapshotKind::number`].
+    #[prost(uint32, tag = "1")]
+    pub kind: u32,
+    /// Where savepoints are to go; empty: where the configuration says.
+    #[prost(string, tag = "2")]
+    pub directory: String,
+    /// The job is cancelled with it.
+    #[prost(bool, tag = "3")]
+    pub cancel: bool,
 }
 
 /// Kinds of [`Ask`].
@@ -128,6 +145,8 @@ pub enum What {
     Accumulators = 2,
     /// Records that it collected. The answer comes when there are some, when none will come, or after some seconds.
     Collected = 3,
+    /// That a savepoint or checkpoint is taken. The answer comes when it is complete.
+    Snapshot = 4,
 }
 
 /// The answer to [`Ask`].
@@ -148,6 +167,9 @@ pub struct Answer {
     /// Collected records.
     #[prost(message, optional, tag = "5")]
     pub collected: Option<Collected>,
+    /// Where the savepoint or checkpoint is.
+    #[prost(string, tag = "6")]
+    pub path: String,
 }
 
 impl Answer {

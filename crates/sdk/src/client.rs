@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use flott_metrics::accumulators::{Accumulator, AccumulatorError, MergedAccumulator};
-use flott_model::{JobId, JobStatus};
-use flott_protocol::program::JobAccumulator;
+use flott_model::{JobId, JobStatus, SnapshotKind};
+use flott_protocol::program::{JobAccumulator, Snapshot};
 
 use crate::error::Error;
 use crate::execute::{Job, JobExecutionResult, Keeper};
@@ -84,6 +84,62 @@ impl JobClient {
         self.job.cancel()
     }
 
+    /// Takes a savepoint: all state of the job as it is now, in a directory of its own in `directory`, or where
+    /// `execution.checkpointing.savepoint-dir` says. Waits until it is complete, and gives where it is: a job with
+    /// `execution.state-recovery.path` set to that goes on from there, at any parallelism. The job itself goes on.
+    ///
+    /// ```
+    /// use flott::prelude::*;
+    ///
+    /// # let directory = std::env::temp_dir().join(format!("flott-savepoints-{}", std::process::id()));
+    /// # let directory = directory.to_str().unwrap();
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.from_sequence(1, i64::MAX).discard();
+    /// let job = env.execute_async("endless")?;
+    /// # while job.status()? != flott::JobStatus::Running {}
+    /// # let path = loop { if let Ok(path) = job.trigger_savepoint(Some(directory)) { break path } };
+    /// let path = job.trigger_savepoint(Some(directory))?;
+    /// assert!(path.contains("savepoint-"));
+    /// job.cancel()?;
+    /// # let _ = job.result();
+    /// # std::fs::remove_dir_all(directory).unwrap();
+    /// # Ok::<(), flott::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When it failed: not all tasks run (yet), there is no directory, or it cannot be written. The job goes on.
+    pub fn trigger_savepoint(&self, directory: Option<&str>) -> Result<String, Error> {
+        let wish = wish(SnapshotKind::Savepoint, directory, false);
+        self.job.snapshot(wish, false)
+    }
+
+    /// Takes a savepoint and ends the job with it: nothing comes behind it, and the job is FINISHED. With `drain` the end of
+    /// time is told first, so that all windows and timers fire: for jobs that will not go on.
+    ///
+    /// # Errors
+    /// As [`JobClient::trigger_savepoint`]; the job goes on then.
+    pub fn stop_with_savepoint(
+        &self,
+        drain: bool,
+        directory: Option<&str>,
+    ) -> Result<String, Error> {
+        let kind = if drain {
+            SnapshotKind::DrainWithSavepoint
+        } else {
+            SnapshotKind::StopWithSavepoint
+        };
+        self.job.snapshot(wish(kind, directory, false), true)
+    }
+
+    /// Takes a savepoint and cancels the job with it.
+    ///
+    /// # Errors
+    /// As [`JobClient::trigger_savepoint`]; the job goes on then.
+    pub fn cancel_with_savepoint(&self, directory: Option<&str>) -> Result<String, Error> {
+        let wish = wish(SnapshotKind::Savepoint, directory, true);
+        self.job.snapshot(wish, true)
+    }
+
     /// Waits for the end of the job: its result, or its failure; as often as wanted. If the program was started detached this
     /// does not wait.
     pub fn result(&self) -> Result<JobExecutionResult, Error> {
@@ -106,6 +162,14 @@ impl JobClient {
     /// ```
     pub fn accumulators(&self) -> Result<JobAccumulators, Error> {
         self.job.accumulators().map(JobAccumulators::new)
+    }
+}
+
+fn wish(kind: SnapshotKind, directory: Option<&str>, cancel: bool) -> Snapshot {
+    Snapshot {
+        kind: kind.number(),
+        directory: directory.unwrap_or_default().to_owned(),
+        cancel,
     }
 }
 

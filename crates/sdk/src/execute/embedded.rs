@@ -11,9 +11,11 @@ use flott_config::options;
 use flott_jobmanager::{
     Dispatcher, DispatcherHandle, DispatcherSettings, EmbeddedDriver, WorkerFactory,
 };
-use flott_model::{JobGraph, JobId, JobStatus};
+use flott_model::{JobGraph, JobId, JobStatus, SnapshotKind};
 use flott_protocol::message::JobBundle;
-use flott_protocol::program::{Collected, JobAccumulator, JobEnded, JobStarted, program_message};
+use flott_protocol::program::{
+    Collected, JobAccumulator, JobEnded, JobStarted, Snapshot, program_message,
+};
 use flott_protocol::rpc::Secret;
 use flott_runtime::plan::Plan;
 use flott_runtime::worker::Worker;
@@ -144,6 +146,22 @@ impl Access for EmbeddedJob {
         match all {
             Some(all) => Ok(all.into_iter().map(Into::into).collect()),
             None => Ok(self.wait()?.accumulators),
+        }
+    }
+
+    fn snapshot(&self, wish: Snapshot) -> Result<String, Error> {
+        let Some(kind) = SnapshotKind::from_number(wish.kind) else {
+            return Err(Error::Unanswered("there is no such savepoint".to_owned()));
+        };
+        let directory = Some(wish.directory).filter(|directory| !directory.is_empty());
+        let taken = self.ask(move |dispatcher, job| async move {
+            let taken = dispatcher.snapshot(job, kind, directory, wish.cancel);
+            taken.await
+        });
+        match taken.flatten() {
+            Some(Ok(taken)) => Ok(taken.path),
+            Some(Err(failure)) => Err(Error::Unanswered(failure.message)),
+            None => Err(Error::Unanswered("the job has ended".to_owned())),
         }
     }
 

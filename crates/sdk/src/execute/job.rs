@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use flott_filesystem::FileSystems;
 use flott_model::{JobId, JobStatus};
-use flott_protocol::program::{Collected, Frame, JobAccumulator, JobEnded};
+use flott_protocol::program::{Collected, Frame, JobAccumulator, JobEnded, Snapshot};
 
 use super::record::ExecutedJob;
 use super::{JobExecutionResult, abandon, result};
@@ -24,6 +24,8 @@ pub(crate) trait Access: Send + Sync {
     fn cancel(&self) -> Result<(), Error>;
     /// Its accumulators, while it has not ended.
     fn accumulators(&self) -> Result<Vec<JobAccumulator>, Error>;
+    /// Has a savepoint or checkpoint taken; waits until it is complete. Where it is.
+    fn snapshot(&self, wish: Snapshot) -> Result<String, Error>;
     /// Collected records from that frame on; those before were taken.
     fn collected(&self, from: u64) -> Result<Collected, Error>;
 }
@@ -124,6 +126,15 @@ impl Job {
             Some(_) => Ok(()),
             None => self.access.cancel(),
         }
+    }
+
+    /// Has a savepoint taken. `ends`: the job is to end with it.
+    pub(crate) fn snapshot(&self, wish: Snapshot, ends: bool) -> Result<String, Error> {
+        let path = self.access.snapshot(wish)?;
+        if ends {
+            self.is_unwanted.store(true, Ordering::Relaxed);
+        }
+        Ok(path)
     }
 
     pub(crate) fn accumulators(&self) -> Result<Vec<JobAccumulator>, Error> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use flott_protocol::program::{
-    Answer, Ask, Hello, JobEnded, JobStarted, LauncherMessage, ProgramMessage, What,
+    Answer, Ask, Hello, JobEnded, JobStarted, LauncherMessage, ProgramMessage, Snapshot, What,
     encode_message, launcher_message, program_message, read_message_blocking,
 };
 
@@ -122,12 +122,29 @@ impl Line {
 
     /// Asks something about a job.
     pub(crate) fn ask(&self, job: &str, what: What, from: u64) -> Result<Answer, Error> {
+        self.ask_for(job, what, from, None)
+    }
+
+    /// Has a savepoint or checkpoint taken. Where it is.
+    pub(crate) fn snapshot(&self, job: &str, wish: Snapshot) -> Result<String, Error> {
+        let answer = self.ask_for(job, What::Snapshot, 0, Some(wish))?;
+        Ok(answer.path)
+    }
+
+    fn ask_for(
+        &self,
+        job: &str,
+        what: What,
+        from: u64,
+        snapshot: Option<Snapshot>,
+    ) -> Result<Answer, Error> {
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
         self.tell(program_message::Kind::Ask(Ask {
             id,
             job: job.to_owned(),
             what: what.into(),
             from,
+            snapshot,
         }))?;
         let answer = self.heard.wait_for(|state| state.answers.remove(&id))?;
         if answer.failure.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_model::{JobId, JobStatus, OnceValue};
-use flott_protocol::program::{Collected, Frame, JobAccumulator, JobEnded};
+use flott_protocol::program::{Collected, Frame, JobAccumulator, JobEnded, Snapshot};
 use prost::Message;
 
 use super::job::{Access, Job, status_of};
@@ -149,6 +149,11 @@ impl Access for ExecutedJob {
 
     fn accumulators(&self) -> Result<Vec<JobAccumulator>, Error> {
         Ok(Vec::new())
+    }
+
+    fn snapshot(&self, _: Snapshot) -> Result<String, Error> {
+        let why = "main() runs again in a worker: what the job is asked was asked before";
+        Err(Error::Unanswered(why.to_owned()))
     }
 
     fn collected(&self, from: u64) -> Result<Collected, Error> {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use flott_model::{JobId, JobStatus};
 use flott_protocol::environment::Role;
-use flott_protocol::program::{Collected, JobAccumulator, JobEnded, What, program_message};
+use flott_protocol::program::{
+    Collected, JobAccumulator, JobEnded, Snapshot, What, program_message,
+};
 use flott_runtime::plan::Plan;
 
 use super::Launch;
@@ -85,6 +87,10 @@ impl Access for LaunchedJob {
     fn accumulators(&self) -> Result<Vec<JobAccumulator>, Error> {
         let answer = self.line.ask(&self.job, What::Accumulators, 0)?;
         Ok(answer.accumulators)
+    }
+
+    fn snapshot(&self, wish: Snapshot) -> Result<String, Error> {
+        self.line.snapshot(&self.job, wish)
     }
 
     fn collected(&self, from: u64) -> Result<Collected, Error> {
