@@ -18,9 +18,14 @@ pub struct JobManager {
 
 impl JobManager {
     pub(crate) fn new(address: &str) -> Result<Self> {
+        Self::at(&format!("http://{address}"))
+    }
+
+    /// Behind that URL, which may be that of YARN's proxy.
+    pub(crate) fn at(url: &str) -> Result<Self> {
         Ok(Self {
             http: Http::new()?,
-            base: format!("http://{address}"),
+            base: url.trim_end_matches('/').to_owned(),
         })
     }
 
@@ -90,7 +95,8 @@ impl JobManager {
         Ok(())
     }
 
-    fn get(&self, path: &str) -> Result<Value> {
+    /// The answer to a path of Flink's REST interface.
+    pub fn get(&self, path: &str) -> Result<Value> {
         self.http.get_json(&format!("{}{path}", self.base))
     }
 }

@@ -27,6 +27,17 @@ impl ContainerProcess {
         self.container.ends_with("_000001")
     }
 
+    /// Whether one of its threads has a name that begins so. Of a longer one only 15 bytes count.
+    pub fn has_thread(&self, name: &str) -> bool {
+        let beginning = &name[..name.len().min(15)];
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid));
+        // It may end while it is being looked at.
+        threads.into_iter().flatten().flatten().any(|thread| {
+            let name = std::fs::read_to_string(thread.path().join("comm"));
+            name.is_ok_and(|name| name.starts_with(beginning))
+        })
+    }
+
     pub fn kill(&self) -> Result<()> {
         kill(Pid::from_raw(self.pid), Signal::SIGKILL)
             .with_context(|| format!("killing process {} ({})", self.pid, self.command))
@@ -107,6 +118,32 @@ fn resident_kib(status: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_are_known_by_name() {
+        let own = ContainerProcess {
+            pid: std::process::id().cast_signed(),
+            container: String::new(),
+            command: String::new(),
+        };
+        assert!(!own.has_thread("a-thread-that-waits"));
+        let (end, wait) = std::sync::mpsc::channel::<()>();
+        let (begin, begun) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::Builder::new().name("a-thread-that-waits".to_owned());
+        let body = move || {
+            begin.send(()).unwrap();
+            wait.recv()
+        };
+        let thread = thread.spawn(body).unwrap();
+        // From then on it has its name.
+        begun.recv().unwrap();
+        assert!(own.has_thread("a-thread-that-waits"));
+        assert!(own.has_thread("a-thread"));
+        drop(end);
+        assert!(thread.join().unwrap().is_err());
+        let gone = ContainerProcess { pid: -1, ..own };
+        assert!(!gone.has_thread("a-thread"));
+    }
 
     #[test]
     fn reads_what_the_kernel_shows() {

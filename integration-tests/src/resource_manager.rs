@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -123,6 +123,16 @@ impl ResourceManager {
             return Ok(None);
         }
         JobManager::new(address).map(Some)
+    }
+
+    /// The application's JobManager through YARN's proxy, as the tracking URL says.
+    pub fn proxied_job_manager(&self, id: &str) -> Result<JobManager> {
+        let url = self.application(id)?.tracking_url;
+        ensure!(
+            url.contains("/proxy/"),
+            "{url:?} does not lead through the proxy"
+        );
+        JobManager::at(&url)
     }
 
     /// Waits for the application's JobManager.

@@ -69,10 +69,15 @@ pub struct Size {
 impl Size {
     /// The numbers, in as many subtasks as wanted.
     pub fn numbers(&self, env: &StreamExecutionEnvironment) -> DataStream<i64> {
+        self.spread(env);
+        env.from_sequence(1, self.records)
+    }
+
+    /// Gives what is built from now on as many subtasks as wanted.
+    pub fn spread(&self, env: &StreamExecutionEnvironment) {
         if let Some(parallelism) = self.parallelism {
             env.set_parallelism(parallelism);
         }
-        env.from_sequence(1, self.records)
     }
 
     /// The sums per key of `numbers`.
