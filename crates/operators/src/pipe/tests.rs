@@ -144,8 +144,8 @@ fn run_of(operators: usize) -> SubtaskContext {
 fn every_operator_of_a_run_is_counted() {
     let context = run_of(6);
     let pipe = TryFilter::new(
-        Filter::new(Identity, |row: &u64| row % 2 == 0),
-        |row: &u64| Ok::<_, String>(row % 4 == 0),
+        Filter::new(Identity, |row: &u64| row.is_multiple_of(2)),
+        |row: &u64| Ok::<_, String>(row.is_multiple_of(4)),
     );
     let pipe = TryMap::new(pipe, Ok::<u64, String>);
     let pipe = TryFlatMap::new(pipe, |row: u64| Ok::<_, String>([row, row + 1]));
@@ -226,7 +226,7 @@ fn a_parked_run_is_counted_as_far_as_it_came() {
         }),
         move |row: &u64| {
             second();
-            row % 2 == 0
+            row.is_multiple_of(2)
         },
     );
     let last = move |row: u64| {
