@@ -191,3 +191,22 @@ fn killed_workers_and_executors_change_nothing() -> Result<()> {
     }
     job.check_result()
 }
+
+#[test]
+fn a_killed_appmaster_goes_on_from_the_latest_checkpoint() -> Result<()> {
+    let hadoop = TestHadoop::shared()?;
+    let options = ["-Dyarn.application-attempts=2"];
+    let job = Job::start(&hadoop, "checkpoints-master", 20 * PER_SECOND, &options)?;
+    job.running_workers()?;
+    job.wait_for_more(0)?;
+    let mut processes = container_processes(&job.application)?;
+    processes.retain(|process| process.program() == "flott-appmaster");
+    processes.first().context("an appmaster")?.kill()?;
+    let shown = job.visible_at_end()?;
+    ensure!(
+        shown == expected(job.records),
+        "{} lines are shown",
+        shown.len()
+    );
+    check_left_nothing(&hadoop, &job.application)
+}

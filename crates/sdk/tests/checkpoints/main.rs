@@ -5,6 +5,7 @@
 mod exactly_once;
 mod operators;
 mod savepoints;
+mod storage;
 #[path = "../jobs/support.rs"]
 #[allow(dead_code, reason = "shared with the other suites of whole jobs")]
 mod support;
