@@ -17,8 +17,8 @@ use tokio::sync::oneshot;
 pub(crate) use begin::{Begin, begin, file_systems};
 pub use dispose::dispose;
 pub(crate) use queue::StorageQueue;
-pub(crate) use storage::CheckpointStorage;
 pub use storage::{CheckpointError, load};
+pub(crate) use storage::{CheckpointStorage, NOT_ADDRESSABLE};
 
 /// A wish for a savepoint or checkpoint, and where the answer goes.
 #[derive(Debug)]

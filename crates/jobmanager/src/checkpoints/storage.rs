@@ -14,8 +14,8 @@ use flott_model::{
 pub(super) const METADATA: &str = "_metadata";
 /// A larger one is none of ours.
 const LARGEST_METADATA: u64 = 1 << 30;
-/// What users see instead of a path when the JobManager holds the checkpoint.
-const NOT_ADDRESSABLE: &str = "<checkpoint-not-externally-addressable>";
+/// What stands in place of a directory, also for users, when the JobManager holds the checkpoint.
+pub(crate) const NOT_ADDRESSABLE: &str = "<checkpoint-not-externally-addressable>";
 
 /// A checkpoint or savepoint that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -153,7 +153,7 @@ fn failure(what: &str, directory: &str, error: &FileSystemError) -> Failure {
 }
 
 impl CheckpointStorage {
-    /// A directory that nothing else has; empty if the JobManager holds the checkpoint.
+    /// A directory that nothing else has; [`NOT_ADDRESSABLE`] if the JobManager holds the checkpoint.
     pub(crate) async fn open(
         &self,
         checkpoint: CheckpointId,
@@ -171,7 +171,7 @@ impl CheckpointStorage {
             join(base, &format!("savepoint-{}-{}", &job[..6], &random[..12]))
         } else {
             match &self.checkpoints {
-                None => return Ok(String::new()),
+                None => return Ok(NOT_ADDRESSABLE.to_owned()),
                 Some(directory) => join(directory, &format!("chk-{checkpoint}")),
             }
         };
@@ -199,8 +199,8 @@ impl CheckpointStorage {
         directory: &str,
         metadata: &CheckpointMetadata,
     ) -> Result<String, Failure> {
-        if directory.is_empty() {
-            return Ok(NOT_ADDRESSABLE.to_owned());
+        if directory == NOT_ADDRESSABLE {
+            return Ok(directory.to_owned());
         }
         let failed =
             |error: FileSystemError| failure("a checkpoint cannot be completed", directory, &error);
@@ -223,9 +223,8 @@ impl CheckpointStorage {
 
     /// Deletes what a checkpoint left, `_metadata` first: best effort, told in the log.
     pub(crate) async fn discard(&self, directory: &str, keep: &[String], files: &[String]) {
-        if !directory.is_empty()
-            && let Err(error) = self.clear(directory, keep).await
-        {
+        let held = directory.is_empty() || directory == NOT_ADDRESSABLE;
+        if !held && let Err(error) = self.clear(directory, keep).await {
             tracing::warn!(directory, "a checkpoint was not deleted: {error}");
         }
         for file in files {

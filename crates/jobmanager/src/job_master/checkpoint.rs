@@ -7,6 +7,7 @@ use flott_protocol::message::{
 };
 
 use super::Shell;
+use crate::checkpoints::NOT_ADDRESSABLE;
 
 impl Shell {
     /// Something was done in storage.
@@ -86,7 +87,10 @@ impl Shell {
                     checkpoint: trigger.checkpoint.0,
                     kind: trigger.kind.number(),
                     timestamp_ms: self.checkpoints.triggered_ms(trigger.checkpoint),
-                    directory: trigger.directory,
+                    directory: match trigger.directory.as_str() {
+                        NOT_ADDRESSABLE => String::new(),
+                        directory => directory.to_owned(),
+                    },
                     attempts: attempts.into_iter().map(Into::into).collect(),
                 };
                 self.tell(&worker, worker_command::Kind::BeginCheckpoint(begin));
