@@ -1,10 +1,19 @@
 //! The command line, with Flink's verbs and flags. Options end at the program: what follows is its
 //! own. Says nothing about what the commands do.
 
+mod cluster;
+mod normalize;
+
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub(crate) use cluster::{
+    CancelArgs, CheckpointArgs, ClusterArgs, Format, ListArgs, SavepointAction, SavepointArgs,
+    SavepointCommand, SavepointInfoArgs, StopArgs,
+};
+pub(crate) use normalize::normalize;
 
 /// Runs jobs on this machine or on a YARN cluster.
 #[derive(Debug, Parser)]
@@ -25,6 +34,16 @@ pub(crate) enum Command {
     RunApplication(RunArgs),
     /// Print the plan of a program's first job, and run nothing.
     Info(InfoArgs),
+    /// List the jobs of a running cluster.
+    List(ListArgs),
+    /// Stop a job with a savepoint.
+    Stop(StopArgs),
+    /// Cancel a job.
+    Cancel(CancelArgs),
+    /// Take a savepoint of a running job, or dispose of one, or show what is in one.
+    Savepoint(SavepointCommand),
+    /// Take a checkpoint of a running job, out of turn.
+    Checkpoint(CheckpointArgs),
     /// Make a new project with a job to begin with.
     New(NewArgs),
 }
@@ -51,9 +70,41 @@ pub(crate) struct RunArgs {
     )]
     pub(crate) shutdown_on_attached_exit: bool,
     #[command(flatten)]
+    pub(crate) restore: Restore,
+    #[command(flatten)]
     pub(crate) settings: Settings,
     #[command(flatten)]
     pub(crate) program: Program,
+}
+
+/// What a job begins from.
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// Begin from a savepoint or a retained checkpoint (execution.state-recovery.path).
+    #[arg(
+        short = 's',
+        long = "fromSavepoint",
+        value_name = "PATH",
+        overrides_with = "path"
+    )]
+    pub(crate) path: Option<String>,
+    /// Leave state behind that no operator of the job wants
+    /// (execution.state-recovery.ignore-unclaimed-state).
+    #[arg(
+        short = 'n',
+        long = "allowNonRestoredState",
+        overrides_with = "allow_non_restored"
+    )]
+    pub(crate) allow_non_restored: bool,
+    /// Whose the savepoint is: no_claim (yours, the default) or claim (the job's, which deletes it).
+    /// Also written -cm, -rm, --restoreMode.
+    #[arg(
+        long = "claimMode",
+        alias = "restoreMode",
+        value_name = "MODE",
+        overrides_with = "claim_mode"
+    )]
+    pub(crate) claim_mode: Option<String>,
 }
 
 /// Options of `info`.
@@ -137,59 +188,6 @@ fn key_value(text: &str) -> Result<(String, String), String> {
     Ok((key.to_owned(), value.trim().to_owned()))
 }
 
-/// Arguments as clap understands them, or why they cannot be right: Flink has options of several
-/// letters after one dash, and options that have another form here.
-pub(crate) fn normalize(args: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, String> {
-    let mut args = args.into_iter();
-    let mut normal: Vec<OsString> = args.by_ref().take(2).collect();
-    while let Some(arg) = args.next() {
-        let text = arg.to_str().unwrap_or_default();
-        if !text.starts_with('-') || text == "-" || text == "--" {
-            normal.push(arg);
-            break;
-        }
-        if let Some(instead) = other_form(text) {
-            return Err(format!("{text} is not an option of Flott: {instead}"));
-        }
-        let takes_value = matches!(text, "-t" | "--target" | "-p" | "--parallelism" | "-D");
-        normal.push(if text == "-sae" {
-            "--shutdownOnAttachedExit".into()
-        } else {
-            arg
-        });
-        if takes_value {
-            normal.extend(args.next());
-        }
-    }
-    normal.extend(args);
-    Ok(normal)
-}
-
-/// What to write instead of an option of Flink's.
-fn other_form(option: &str) -> Option<&'static str> {
-    let (name, _) = option.split_once('=').unwrap_or((option, ""));
-    let instead = match name {
-        "-m" | "--jobmanager" => "choose the target with -t (-t yarn-per-job, -t local)",
-        "-c" | "--class" => "a program is one executable with one main()",
-        "-C" | "--classpath" => "ship files with -Dyarn.ship-files=<file>;<file>",
-        "-s" | "--fromSavepoint" => "starting from a savepoint is not supported yet",
-        "-n" | "--allowNonRestoredState" => "starting from a savepoint is not supported yet",
-        "-yjm" | "--yarnjobManagerMemory" => "write -Djobmanager.memory.process.size=<size>",
-        "-ytm" | "--yarntaskManagerMemory" => "write -Dtaskmanager.memory.process.size=<size>",
-        "-ys" | "--yarnslots" => "write -Dtaskmanager.numberOfTaskSlots=<slots>",
-        "-ynm" | "--yarnname" => "write -Dyarn.application.name=<name>",
-        "-yqu" | "--yarnqueue" => "write -Dyarn.application.queue=<queue>",
-        "-ynl" | "--yarnnodeLabel" => "write -Dyarn.application.node-label=<label>",
-        "-yt" | "--yarnship" => "write -Dyarn.ship-files=<file>;<file>",
-        "-yd" | "--yarndetached" => "write -d",
-        "-yid" | "--yarnapplicationId" => "sessions are not supported yet",
-        "-yn" | "--yarncontainer" => "as many containers are started as the job's slots need",
-        _ if option.starts_with("-yD") => "write -Dkey=value",
-        _ => return None,
-    };
-    Some(instead)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +202,7 @@ mod tests {
     fn run(line: &str) -> RunArgs {
         match parse(line).unwrap().command {
             Command::Run(args) | Command::RunApplication(args) => args,
-            Command::Info(_) | Command::New(_) => panic!("{line} is no run"),
+            other => panic!("{line} is no run: {other:?}"),
         }
     }
 
@@ -253,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn runs_may_begin_from_a_savepoint() {
+        let args = run("run -d -s hdfs:///sp -n -rm claim -cm no_claim prog -s x");
+        let restore = &args.restore;
+        assert_eq!(restore.path.as_deref(), Some("hdfs:///sp"));
+        assert!(restore.allow_non_restored);
+        assert_eq!(restore.claim_mode.as_deref(), Some("no_claim"));
+        assert_eq!(args.program.args().unwrap(), ["-s", "x"]);
+        let args = run("run --fromSavepoint sp --allowNonRestoredState --restoreMode=claim prog");
+        assert_eq!(args.restore.claim_mode.as_deref(), Some("claim"));
+        assert_eq!(run("run prog -s sp").restore.path, None);
+    }
+
+    #[test]
     fn each_mistake_is_named() {
         for (line, expected) in [
             ("run", "PROGRAM"),
@@ -266,7 +277,10 @@ mod tests {
             ("run -m yarn-cluster prog", "-t yarn-per-job"),
             ("run -yjm 1g prog", "jobmanager.memory.process.size"),
             ("run -yDa=b prog", "-Dkey=value"),
-            ("run -s hdfs:///sp prog", "savepoint is not supported yet"),
+            ("run -s", "--fromSavepoint"),
+            ("savepoint -type avro 0f /sp", "avro"),
+            ("savepoint -j prog.jar -d /sp", "no program is needed"),
+            ("list -z ns", "ZooKeeper"),
         ] {
             let message = parse(line).map(|_| ()).unwrap_err();
             assert!(message.contains(expected), "{line}: {message}");

@@ -1,17 +1,21 @@
 //! The jobs of a running cluster, as its JobManager's REST interface (Flink's JSON) tells them.
 
+mod operations;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flott_model::{Failure, FailureClass};
 use flott_protocol::program::{Collected, JobAccumulator};
 use prost::Message as _;
-use reqwest::StatusCode;
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+
+pub(crate) use operations::SavepointRequest;
 
 /// The JobManager is asked often and is near: a late answer is none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -20,7 +24,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub(crate) struct JobManager {
     http: reqwest::Client,
-    base: String,
+    /// `host:port`.
+    address: String,
 }
 
 /// A job and its vertices.
@@ -43,14 +48,25 @@ pub(crate) struct Vertex {
 
 #[derive(Deserialize)]
 struct Overview {
-    jobs: Vec<OverviewJob>,
+    jobs: Vec<ListedJob>,
+}
+
+/// A job in the list of all.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct ListedJob {
+    pub(crate) jid: String,
+    #[serde(default)]
+    pub(crate) name: String,
+    #[serde(default)]
+    pub(crate) state: String,
+    /// In milliseconds since the epoch.
+    #[serde(rename = "start-time", default)]
+    pub(crate) start_time: i64,
 }
 
 #[derive(Deserialize)]
-struct OverviewJob {
-    jid: String,
-    #[serde(rename = "start-time", default)]
-    start_time: i64,
+struct Errors {
+    errors: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -155,7 +171,7 @@ impl JobManager {
     pub(crate) fn at(http: &reqwest::Client, address: &str) -> Self {
         Self {
             http: http.clone(),
-            base: format!("http://{address}"),
+            address: address.to_owned(),
         }
     }
 
@@ -164,11 +180,17 @@ impl JobManager {
         self.get(&format!("/jobs/{id}")).await
     }
 
-    /// Ids of all jobs, oldest first.
-    pub(crate) async fn job_ids(&self) -> anyhow::Result<Vec<String>> {
+    /// All jobs, oldest first.
+    pub(crate) async fn jobs(&self) -> anyhow::Result<Vec<ListedJob>> {
         let overview: Option<Overview> = self.get("/jobs/overview").await?;
         let mut jobs = overview.map(|overview| overview.jobs).unwrap_or_default();
         jobs.sort_by_key(|job| job.start_time);
+        Ok(jobs)
+    }
+
+    /// Ids of all jobs, oldest first.
+    pub(crate) async fn job_ids(&self) -> anyhow::Result<Vec<String>> {
+        let jobs = self.jobs().await?;
         Ok(jobs.into_iter().map(|job| job.jid).collect())
     }
 
@@ -209,30 +231,50 @@ impl JobManager {
 
     /// Asks a job to stop.
     pub(crate) async fn cancel(&self, id: &str) -> anyhow::Result<()> {
-        let url = format!("{}/jobs/{id}?mode=cancel", self.base);
-        let answer = self
-            .http
-            .patch(&url)
-            .timeout(REQUEST_TIMEOUT)
-            .send()
-            .await?;
-        answer.error_for_status()?;
+        let url = self.url(&format!("/jobs/{id}?mode=cancel"));
+        let answer = self.send(self.http.patch(url)).await?;
+        Self::accepted(answer).await?;
         Ok(())
     }
 
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<Option<T>> {
-        let url = format!("{}{path}", self.base);
-        let answer = self.http.get(&url).timeout(REQUEST_TIMEOUT).send().await?;
+        let answer = self.send(self.http.get(self.url(path))).await?;
         match answer.status() {
             StatusCode::NOT_FOUND => Ok(None),
-            status if status.is_success() => {
-                let text = answer.text().await?;
-                let value = serde_json::from_str(&text)
-                    .with_context(|| format!("{url} gave an answer that cannot be understood"))?;
-                Ok(Some(value))
-            }
-            status => bail!("{url} answered {status}"),
+            _ => Self::content(answer).await.map(Some),
         }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
+        let answer = request.timeout(REQUEST_TIMEOUT).send().await;
+        answer.with_context(|| format!("the JobManager at {} cannot be reached", self.address))
+    }
+
+    async fn content<T: DeserializeOwned>(answer: Response) -> anyhow::Result<T> {
+        let url = answer.url().clone();
+        let text = Self::accepted(answer).await?.text().await?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{url} gave an answer that cannot be understood"))
+    }
+
+    /// An answer that is no error, or what the error is.
+    async fn accepted(answer: Response) -> anyhow::Result<Response> {
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let url = answer.url().clone();
+        let text = answer.text().await.unwrap_or_default();
+        Err(match serde_json::from_str::<Errors>(&text) {
+            Ok(Errors { errors }) if !errors.is_empty() => {
+                anyhow!("{} ({url} answered {status})", errors.join("; "))
+            }
+            _ => anyhow!("{url} answered {status}"),
+        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! A command ends with 0 if it did what was asked, else with 1 and one message on stderr.
 
 mod cli;
+mod cluster;
 mod commands;
 mod console;
 mod elf;
@@ -13,6 +14,7 @@ mod report;
 mod settings;
 mod signals;
 mod target;
+mod time;
 mod yarn;
 
 use std::ffi::OsString;
@@ -82,6 +84,11 @@ fn execute(command: Command, console: &Rc<Console>) -> anyhow::Result<ExitCode> 
             Command::Run(args) => commands::run(args, console).await,
             Command::RunApplication(args) => commands::run_application(args, console).await,
             Command::Info(args) => commands::info(args, console).await,
+            Command::List(args) => commands::list(args, console).await,
+            Command::Stop(args) => commands::stop(args, console).await,
+            Command::Cancel(args) => commands::cancel(args, console).await,
+            Command::Savepoint(command) => commands::savepoint(command, console).await,
+            Command::Checkpoint(args) => commands::checkpoint(args, console).await,
             Command::New(args) => commands::new(&args, console),
         }
     });

@@ -8,6 +8,7 @@ use flott_config::options::{EXECUTION_ATTACHED, EXECUTION_TARGET};
 use flott_config::{
     ConfigOption, ConfigValue, Configuration, Loader, PrefixOption, Source, find_conf_dir,
 };
+use flott_filesystem::FileSystems;
 use flott_hadoop::conf::current_user;
 use flott_hadoop::{ConfError, HadoopConf};
 use flott_protocol::program::Hello;
@@ -108,6 +109,13 @@ impl Settings {
     /// The Hadoop configuration, if the environment names one.
     pub(crate) fn hadoop(&self) -> Option<&HadoopConf> {
         self.hadoop.as_ref()
+    }
+
+    /// The file systems of this machine and of the cluster.
+    pub(crate) fn file_systems(&self) -> anyhow::Result<FileSystems> {
+        let hadoop = self.hadoop.as_ref().map(HadoopConf::to_map);
+        let files = FileSystems::new(hadoop.unwrap_or_default(), Some(self.user.clone()), None);
+        files.context("the file systems cannot be set up")
     }
 
     /// What a program is told first.

@@ -6,10 +6,12 @@
     reason = "this executable is also a program with a stderr"
 )]
 
+mod running;
 mod support;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use prost::Message as _;
 use support::{Cluster, Ran, Script, Site, finish, run, until};
 
 /// `flott` runs this test executable as its program.
@@ -222,6 +224,45 @@ fn unknown_keys_warn_with_the_nearest() {
     ran.expect(0)
         .says("parallelism.default")
         .says("parallelism Some(\"3\")");
+}
+
+/// What the JobManager is told of the configuration.
+fn staged_configuration(site: &Site) -> std::collections::BTreeMap<String, String> {
+    let staged = site.staged();
+    let spec = staged.iter().find(|path| path.ends_with("application.pb"));
+    let spec = std::fs::read(site.path("staging").join(spec.unwrap())).unwrap();
+    let spec = flott_protocol::application::ApplicationSpec::decode(&*spec).unwrap();
+    spec.configuration
+}
+
+#[test]
+fn a_job_begins_from_a_savepoint() {
+    for target in ["yarn-per-job", "yarn-application"] {
+        let (_cluster, site) = cluster(Script {
+            end: "",
+            ..Script::default()
+        });
+        let options = ["-d", "-s", "hdfs:///sp/1", "-n", "-rm", "claim"];
+        run(site.run(target, &options, "job")).expect(0);
+        let configuration = staged_configuration(&site);
+        let value = |key: &str| {
+            let key = format!("execution.state-recovery.{key}");
+            configuration.get(&key).map(String::as_str)
+        };
+        assert_eq!(value("path"), Some("hdfs:///sp/1"));
+        assert_eq!(value("ignore-unclaimed-state"), Some("true"));
+        let claim = value("claim-mode").unwrap();
+        assert!(claim.eq_ignore_ascii_case("CLAIM"), "{claim}");
+    }
+    let (cluster, site) = cluster(Script::default());
+    for mode in ["legacy", "mine"] {
+        run(site.run("yarn-per-job", &["-s", "/sp", "-cm", mode], "job"))
+            .expect(1)
+            .says("execution.state-recovery.claim-mode")
+            .says(mode)
+            .says("NO_CLAIM or CLAIM");
+    }
+    assert_eq!(cluster.submission(), None);
 }
 
 #[test]

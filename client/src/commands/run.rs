@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use anyhow::bail;
 use flott_config::options::{
-    EXECUTION_ATTACHED, EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT, EXECUTION_TARGET,
+    EXECUTION_ATTACHED, EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT, EXECUTION_STATE_RECOVERY_CLAIM_MODE,
+    EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED, EXECUTION_STATE_RECOVERY_PATH, EXECUTION_TARGET,
 };
 
 use crate::cli::RunArgs;
@@ -73,6 +74,17 @@ fn flags(args: &RunArgs) -> Vec<(&'static str, String)> {
     }
     if args.shutdown_on_attached_exit {
         flags.push((EXECUTION_SHUTDOWN_ON_ATTACHED_EXIT.key(), "true".to_owned()));
+    }
+    let restore = &args.restore;
+    if let Some(path) = &restore.path {
+        flags.push((EXECUTION_STATE_RECOVERY_PATH.key(), path.clone()));
+    }
+    if restore.allow_non_restored {
+        let key = EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED.key();
+        flags.push((key, "true".to_owned()));
+    }
+    if let Some(mode) = &restore.claim_mode {
+        flags.push((EXECUTION_STATE_RECOVERY_CLAIM_MODE.key(), mode.clone()));
     }
     flags
 }

@@ -58,16 +58,7 @@ pub(crate) enum Work {
 impl Deployer {
     /// Finds the cluster. Does not connect to anything yet.
     pub(crate) fn new(settings: &Settings, program: &ProgramCall) -> anyhow::Result<Self> {
-        let hadoop = settings.hadoop().context(
-            "running on YARN needs the cluster's configuration: set HADOOP_CONF_DIR to the \
-             directory with core-site.xml, hdfs-site.xml and yarn-site.xml",
-        )?;
-        if hadoop.is_secure() {
-            bail!(
-                "this cluster demands Kerberos (hadoop.security.authentication), which is not \
-                 supported yet"
-            );
-        }
+        let hadoop = super::hadoop(settings)?;
         let user = settings.user().to_owned();
         let shipped = settings.get(&YARN_SHIP_FILES).unwrap_or_default();
         let shipped = resources::shipped_files(&shipped)?;

@@ -49,6 +49,11 @@ impl ResourceManager {
         &self.http
     }
 
+    /// Where it is asked first.
+    pub(crate) fn address(&self) -> &str {
+        &self.web
+    }
+
     /// Names of all queues. Only an active ResourceManager answers.
     pub(crate) async fn queues(&self) -> anyhow::Result<Vec<String>> {
         self.rest

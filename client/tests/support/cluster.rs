@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
 use axum::{Json, Router};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::USER;
 
 pub(crate) const APPLICATION: &str = "application_1700000000000_0001";
-const JOB: &str = "11111111111111111111111111111111";
+pub(crate) const JOB: &str = "11111111111111111111111111111111";
 
 /// How the cluster behaves.
 #[derive(Debug, Clone)]
@@ -26,6 +26,12 @@ pub(crate) struct Script {
     pub(crate) state: (&'static str, &'static str),
     /// How the job ends; it does not, if this is empty.
     pub(crate) end: &'static str,
+    /// The application runs already.
+    pub(crate) is_known: bool,
+    /// What comes of savepoints and the like: the JSON of the operation.
+    pub(crate) operation: &'static str,
+    /// The answer to whoever asks for one, if it is an error: status and text.
+    pub(crate) refusal: Option<(u16, &'static str)>,
 }
 
 impl Default for Script {
@@ -37,6 +43,9 @@ impl Default for Script {
             owner: USER,
             state: ("RUNNING", ""),
             end: "FINISHED",
+            is_known: false,
+            operation: "{}",
+            refusal: None,
         }
     }
 }
@@ -48,6 +57,10 @@ struct Seen {
     cancelled: bool,
     looks: u32,
     is_over: bool,
+    /// What was asked for that takes a while: path and body.
+    operations: Vec<(String, Value)>,
+    /// How often somebody asked what became of it.
+    polls: u32,
 }
 
 #[derive(Clone)]
@@ -108,6 +121,11 @@ impl Cluster {
         self.shared.seen.lock().unwrap().looks
     }
 
+    /// What was asked for that takes a while: path and body.
+    pub(crate) fn operations(&self) -> Vec<(String, Value)> {
+        self.shared.seen.lock().unwrap().operations.clone()
+    }
+
     /// A client has seen the job with all its tasks running.
     pub(crate) fn was_seen_running(&self) -> bool {
         self.looks() > 3
@@ -124,6 +142,13 @@ fn routes() -> Router<Shared> {
         .route("/jobs/overview", get(overview))
         .route("/jobs/{id}", get(job).patch(cancel))
         .route("/jobs/{id}/exceptions", get(exceptions))
+        .route("/jobs/{id}/savepoints", post(begin))
+        .route("/jobs/{id}/savepoints/{trigger}", get(status))
+        .route("/jobs/{id}/checkpoints", post(begin))
+        .route("/jobs/{id}/checkpoints/{trigger}", get(status))
+        .route("/jobs/{id}/stop", post(begin))
+        .route("/savepoint-disposal", post(begin))
+        .route("/savepoint-disposal/{trigger}", get(status))
         .route("/jobs/{id}/execution-result", get(execution_result))
 }
 
@@ -158,7 +183,7 @@ async fn submit(State(shared): State<Shared>, Json(body): Json<Value>) -> Status
 
 async fn report(State(shared): State<Shared>, Path(id): Path<String>) -> Response {
     let seen = shared.seen.lock().unwrap();
-    if seen.submission.is_none() || id != APPLICATION {
+    if (seen.submission.is_none() && !shared.script.is_known) || id != APPLICATION {
         let exception = json!({"exception": "NotFoundException", "message": "not found"});
         return (
             StatusCode::NOT_FOUND,
@@ -170,6 +195,7 @@ async fn report(State(shared): State<Shared>, Path(id): Path<String>) -> Respons
     let (state, final_status) = match state {
         _ if seen.killed.is_some() => ("KILLED", "KILLED"),
         "FAILED" => ("FAILED", "FAILED"),
+        "FINISHED" => ("FINISHED", "SUCCEEDED"),
         _ if seen.cancelled => ("FINISHED", "KILLED"),
         _ if seen.is_over && shared.script.end == "FAILED" => ("FINISHED", "FAILED"),
         _ if seen.is_over => ("FINISHED", "SUCCEEDED"),
@@ -237,4 +263,35 @@ async fn exceptions() -> Json<Value> {
 
 async fn execution_result() -> Json<Value> {
     Json(json!({"status": {"id": "COMPLETED"}, "job-execution-result": {"net-runtime": 4321}}))
+}
+
+const TRIGGER: &str = "22222222222222222222222222222222";
+
+async fn begin(State(shared): State<Shared>, uri: Uri, Json(body): Json<Value>) -> Response {
+    if let Some((status, text)) = shared.script.refusal {
+        let status = StatusCode::from_u16(status).unwrap();
+        return (status, Json(json!({"errors": [text]}))).into_response();
+    }
+    let asked = (uri.path().to_owned(), body);
+    shared.seen.lock().unwrap().operations.push(asked);
+    (StatusCode::ACCEPTED, Json(json!({"request-id": TRIGGER}))).into_response()
+}
+
+/// Under way when it is asked for the first time, then done.
+async fn status(State(shared): State<Shared>, uri: Uri) -> Response {
+    let mut seen = shared.seen.lock().unwrap();
+    let is_known = uri.path().ends_with(TRIGGER) && !seen.operations.is_empty();
+    if !is_known || shared.script.operation.is_empty() {
+        let errors = json!({"errors": ["There is no savepoint operation"]});
+        return (StatusCode::NOT_FOUND, Json(errors)).into_response();
+    }
+    seen.polls += 1;
+    let (status, operation) = match seen.polls {
+        1 => ("IN_PROGRESS", Value::Null),
+        _ => (
+            "COMPLETED",
+            serde_json::from_str(shared.script.operation).unwrap(),
+        ),
+    };
+    Json(json!({"status": {"id": status}, "operation": operation})).into_response()
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-pub(crate) use cluster::{Cluster, Script};
+pub(crate) use cluster::{APPLICATION, Cluster, JOB, Script};
 pub(crate) use program::run_as_program;
 
 pub(crate) const USER: &str = "alice";
