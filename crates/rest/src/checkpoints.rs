@@ -2,6 +2,7 @@
 
 mod config;
 mod distribution;
+mod metrics;
 mod subtasks;
 
 use std::time::Duration;
@@ -16,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use config::config;
 use distribution::Distribution;
+pub(crate) use metrics::metrics;
 pub(crate) use subtasks::subtasks;
 
 /// Flink's way to say that there is no such time yet.
@@ -192,6 +194,14 @@ fn vertex_of<'a>(
 ) -> Option<(&'a JobVertex, &'a VertexRecord)> {
     let mut vertices = job.graph.vertices.iter().zip(&record.vertices);
     vertices.find(|(meta, _)| meta.operator_uid().to_string() == id)
+}
+
+/// Where a checkpoint that is complete can be found.
+fn external_path(record: &CheckpointRecord) -> Option<&str> {
+    match &record.status {
+        CheckpointStatus::Completed { path, .. } => Some(path),
+        CheckpointStatus::InProgress | CheckpointStatus::Failed { .. } => None,
+    }
 }
 
 /// The name by which Flink's clients tell records apart.

@@ -9,6 +9,7 @@ use flott_protocol::message::{Metric, TaskInspected};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::checkpoints;
 use crate::job::now;
 
 /// Names and values.
@@ -182,6 +183,8 @@ pub(crate) fn of_job(job: &JobSnapshot, workers: &[WorkerInspection]) -> Metrics
     ]
     .map(|(name, value)| (name.to_owned(), value.to_string()))
     .into();
+    let of_checkpoints = checkpoints::metrics(job).into_iter();
+    metrics.extend(of_checkpoints.map(|(name, value)| (name.to_owned(), value)));
     let tasks = workers.iter().flat_map(|worker| &worker.tasks);
     let of_job = tasks.flat_map(|task| task.metrics.iter().filter(|metric| metric.of_job));
     metrics.extend(pairs(of_job));

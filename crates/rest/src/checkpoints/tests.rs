@@ -271,6 +271,38 @@ fn subtasks_tell_of_themselves() {
     assert_eq!(subtasks(&job, record(3), "00"), None);
 }
 
+#[test]
+fn metrics_tell_of_the_last_one() {
+    let of = |job: &JobSnapshot| BTreeMap::from_iter(metrics(job));
+    let none = of(&job(CheckpointStatistics::default()));
+    // As Flink 1.20.5 lists them.
+    let names = [
+        "lastCheckpointDuration",
+        "lastCheckpointExternalPath",
+        "lastCheckpointFullSize",
+        "lastCheckpointPersistedData",
+        "lastCheckpointProcessedData",
+        "lastCheckpointRestoreTimestamp",
+        "lastCheckpointSize",
+        "lastCompletedCheckpointId",
+        "numberOfCompletedCheckpoints",
+        "numberOfFailedCheckpoints",
+        "numberOfInProgressCheckpoints",
+        "totalNumberOfCheckpoints",
+    ];
+    assert_eq!(none.keys().copied().collect::<Vec<_>>(), names);
+    assert_eq!(none["lastCheckpointExternalPath"], "n/a");
+    assert_eq!(none["lastCheckpointSize"], "-1");
+    let some = of(&job(statistics_of(Vec::new())));
+    assert_eq!(some["lastCompletedCheckpointId"], "3");
+    assert_eq!(some["lastCheckpointExternalPath"], "hdfs://nn/3");
+    assert_eq!(some["lastCheckpointSize"], "4300");
+    assert_eq!(some["lastCheckpointDuration"], "50");
+    assert_eq!(some["numberOfFailedCheckpoints"], "1");
+    let restored = (BEGIN + 5).to_string();
+    assert_eq!(some["lastCheckpointRestoreTimestamp"], restored);
+}
+
 fn configuration(settings: &[(&str, &str)]) -> Configuration {
     let settings = settings.iter();
     let settings = settings.map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
@@ -311,4 +343,5 @@ fn jobs_in_batch_have_no_checkpoints() {
         ..graph()
     });
     assert!(!has_checkpoints(&job));
+    assert_eq!(metrics(&job), []);
 }
