@@ -300,7 +300,12 @@ impl SubmittedJobs {
         let directory = Some(directory).filter(|directory| !directory.is_empty());
         let taken = self.dispatcher.snapshot(job, kind, directory, cancel).await;
         match taken {
-            Some(Ok(taken)) => Ok(taken.path),
+            Some(Ok(taken)) => {
+                if cancel {
+                    lock(&self.unwanted).insert(job);
+                }
+                Ok(taken.path)
+            }
             Some(Err(failure)) => Err(failure.message),
             None => Err(format!("there is no job {job}")),
         }
