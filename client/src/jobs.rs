@@ -15,7 +15,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use operations::SavepointRequest;
+pub(crate) use operations::{CANONICAL, SavepointRequest};
 
 /// The JobManager is asked often and is near: a late answer is none.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);

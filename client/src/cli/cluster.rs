@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::jobs::CANONICAL;
+
 /// Which cluster is meant.
 #[derive(Debug, Args)]
 pub(crate) struct ClusterArgs {
@@ -47,7 +49,7 @@ impl Format {
     /// Flink's name of it.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Canonical => "CANONICAL",
+            Self::Canonical => CANONICAL,
             Self::Native => "NATIVE",
         }
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use flott_model::SnapshotKind;
 use reqwest::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,6 +11,8 @@ use tokio::time::Instant;
 
 use super::JobManager;
 
+/// Flink's name of the format of savepoints.
+pub(crate) const CANONICAL: &str = "CANONICAL";
 /// How often to look.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// A JobManager may not answer for so long.
@@ -100,6 +103,31 @@ impl JobManager {
         let body = json!({ "savepoint-path": savepoint });
         let path = "/savepoint-disposal";
         self.begin(path, path, &body).await
+    }
+
+    /// Takes a savepoint or checkpoint as a program wants it, and waits until it is complete; where it
+    /// is.
+    pub(crate) async fn snapshot(
+        &self,
+        job: &str,
+        kind: SnapshotKind,
+        directory: Option<&str>,
+        cancel: bool,
+    ) -> anyhow::Result<String> {
+        let request = SavepointRequest {
+            job,
+            directory,
+            format: CANONICAL,
+        };
+        let operation = match kind {
+            SnapshotKind::Savepoint => self.begin_savepoint(request, cancel).await?,
+            SnapshotKind::StopWithSavepoint => self.begin_stop(request, false).await?,
+            SnapshotKind::DrainWithSavepoint => self.begin_stop(request, true).await?,
+            SnapshotKind::Checkpoint => {
+                bail!("a program cannot ask for a checkpoint out of turn: use flott checkpoint")
+            }
+        };
+        self.location(&operation).await
     }
 
     async fn begin(&self, path: &str, status: &str, body: &Value) -> anyhow::Result<Operation> {

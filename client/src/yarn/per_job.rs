@@ -5,12 +5,13 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use flott_hadoop::yarn::ApplicationId;
 use flott_hadoop::yarn::rest::ApplicationState;
-use flott_model::{JobId, JobStatus};
+use flott_model::{JobId, JobStatus, SnapshotKind};
 use flott_protocol::environment::Role;
 use flott_protocol::program::{
-    Answer, Ask, Collected, JobEnded, JobStarted, What, launcher_message,
+    Answer, Ask, Collected, JobEnded, JobStarted, Snapshot, What, launcher_message,
 };
 use futures::future::{FutureExt as _, LocalBoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt as _};
@@ -209,10 +210,10 @@ impl Conversation<'_> {
                     (None, _) => Vec::new(),
                 };
             }
-            What::Snapshot => anyhow::bail!(
-                "a savepoint of job {} is taken with `flott savepoint` for now",
-                ask.job
-            ),
+            What::Snapshot => {
+                let wish = ask.snapshot.clone().unwrap_or_default();
+                answer.path = self.snapshot(&ask.job, id, &wish).await?;
+            }
             What::Collected => {
                 answer.collected = Some(self.collected(&ask.job, id, ask.from).await?);
             }
@@ -261,6 +262,28 @@ impl Conversation<'_> {
                 Place::At(_) | Place::Waiting => tokio::time::sleep(WAITING_INTERVAL).await,
             }
         }
+    }
+
+    /// Waits until the savepoint is complete.
+    async fn snapshot(
+        &self,
+        job: &str,
+        id: ApplicationId,
+        wish: &Snapshot,
+    ) -> anyhow::Result<String> {
+        let kind = SnapshotKind::from_number(wish.kind);
+        let kind = kind.context("this version of flott does not know the wish")?;
+        let manager = match self.place(id).await? {
+            Place::At(manager) => manager,
+            Place::Waiting => bail!("job {job} does not run yet"),
+            Place::Over(status) => bail!("job {job} is {status}"),
+        };
+        let directory = Some(&*wish.directory).filter(|directory| !directory.is_empty());
+        let path = manager.snapshot(job, kind, directory, wish.cancel).await?;
+        if wish.cancel {
+            self.report.unwanted(job);
+        }
+        Ok(path)
     }
 
     /// Waits until there are records, or none will come.

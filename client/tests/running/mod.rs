@@ -153,6 +153,34 @@ fn a_job_is_stopped() {
 }
 
 #[test]
+fn a_program_takes_a_savepoint_of_its_job() {
+    let in_directory = json!({
+        "target-directory": "hdfs:///sp", "cancel-job": false, "formatType": "CANONICAL",
+    });
+    let drained = json!({ "targetDirectory": null, "drain": true, "formatType": "CANONICAL" });
+    for (behaviour, path, asked) in [
+        ("savepoint", "savepoints", in_directory),
+        ("drain", "stop", drained),
+    ] {
+        let (cluster, site) = super::cluster(stored());
+        let ran = run(site.run("yarn-per-job", &[], behaviour)).expect(0);
+        ran.says("savepoint: hdfs://nn/sp/savepoint-111111-0123456789ab");
+        let [(to, body)] = &cluster.operations()[..] else {
+            panic!("{:?}", cluster.operations());
+        };
+        assert!(to.starts_with("/jobs/") && to.ends_with(path), "{to}");
+        assert_eq!(*body, asked);
+    }
+    let failed = r#"{"failure-cause":{"class":"x","stack-trace":"the disk is full"}}"#;
+    let (_cluster, site) = super::cluster(Script {
+        operation: failed,
+        ..Script::default()
+    });
+    let ran = run(site.run("yarn-per-job", &[], "savepoint")).expect(1);
+    ran.says("no savepoint: the disk is full");
+}
+
+#[test]
 fn a_checkpoint_is_taken_out_of_turn() {
     for (options, extent) in [("", "CONFIGURED"), ("-full", "FULL")] {
         let (cluster, site) = running(Script {

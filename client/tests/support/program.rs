@@ -2,11 +2,12 @@
 
 use flott_model::{
     Failure, FailureClass, JobGraph, JobStatus, JobVertex, OperatorMeta, PROTOCOL_VERSION,
+    SnapshotKind,
 };
 use flott_protocol::environment::SOCKET;
 use flott_protocol::program::{
-    JobEnded, JobStarted, LauncherMessage, ProgramMessage, launcher_message, program_message,
-    read_message, write_message,
+    Ask, JobEnded, JobStarted, LauncherMessage, ProgramMessage, Snapshot, What, launcher_message,
+    program_message, read_message, write_message,
 };
 use tokio::net::UnixStream;
 
@@ -36,14 +37,29 @@ async fn play(behaviour: &str, socket: &str) -> i32 {
             7
         }
         "panics" => panic!("on purpose"),
-        "job" => job(&mut stream, PROTOCOL_VERSION).await,
-        "other-version" => job(&mut stream, 4711).await,
+        "job" => job(&mut stream, PROTOCOL_VERSION, None).await,
+        "other-version" => job(&mut stream, 4711, None).await,
+        "savepoint" => {
+            let wish = Snapshot {
+                kind: SnapshotKind::Savepoint.number(),
+                directory: "hdfs:///sp".to_owned(),
+                cancel: false,
+            };
+            job(&mut stream, PROTOCOL_VERSION, Some(wish)).await
+        }
+        "drain" => {
+            let wish = Snapshot {
+                kind: SnapshotKind::DrainWithSavepoint.number(),
+                ..Snapshot::default()
+            };
+            job(&mut stream, PROTOCOL_VERSION, Some(wish)).await
+        }
         "parallelism" => {
             eprintln!(
                 "parallelism {:?}",
                 hello.configuration.get("parallelism.default")
             );
-            job(&mut stream, PROTOCOL_VERSION).await
+            job(&mut stream, PROTOCOL_VERSION, None).await
         }
         "embedded" => embedded(&mut stream, None).await,
         "embedded-failure" => embedded(&mut stream, Some("map broke")).await,
@@ -51,7 +67,8 @@ async fn play(behaviour: &str, socket: &str) -> i32 {
     }
 }
 
-async fn job(stream: &mut UnixStream, protocol_version: u32) -> i32 {
+/// A job; with a wish, of which a savepoint is taken.
+async fn job(stream: &mut UnixStream, protocol_version: u32, wish: Option<Snapshot>) -> i32 {
     let meta = OperatorMeta {
         uid: vec![1; 16],
         name: "source".to_owned(),
@@ -73,6 +90,9 @@ async fn job(stream: &mut UnixStream, protocol_version: u32) -> i32 {
     say(stream, program_message::Kind::Execute(graph)).await;
     match next(stream).await {
         Some(launcher_message::Kind::Started(started)) if started.detached => 0,
+        Some(launcher_message::Kind::Started(started)) if wish.is_some() => {
+            ask(stream, started.job, wish).await
+        }
         Some(launcher_message::Kind::Started(_)) => match next(stream).await {
             Some(launcher_message::Kind::Ended(ended)) => match ended.failure {
                 Some(failure) => {
@@ -89,6 +109,32 @@ async fn job(stream: &mut UnixStream, protocol_version: u32) -> i32 {
         }
         _ => 93,
     }
+}
+
+/// Has a savepoint taken, prints where it is, and waits for the end of the job.
+async fn ask(stream: &mut UnixStream, job: String, wish: Option<Snapshot>) -> i32 {
+    let ask = Ask {
+        id: 7,
+        job,
+        what: What::Snapshot.into(),
+        snapshot: wish,
+        ..Ask::default()
+    };
+    say(stream, program_message::Kind::Ask(ask)).await;
+    let mut path = None;
+    while path.is_none() {
+        match next(stream).await {
+            Some(launcher_message::Kind::Answer(answer)) if !answer.failure.is_empty() => {
+                eprintln!("Error: no savepoint: {}", answer.failure);
+                return 1;
+            }
+            Some(launcher_message::Kind::Answer(answer)) => path = Some(answer.path),
+            Some(launcher_message::Kind::Ended(_)) => (),
+            _ => return 94,
+        }
+    }
+    eprintln!("savepoint: {}", path.unwrap_or_default());
+    0
 }
 
 async fn embedded(stream: &mut UnixStream, failure: Option<&str>) -> i32 {
