@@ -12,7 +12,9 @@ use flott_model::ResourceProfile;
 /// What containers are for; `None`: they are of default size.
 pub(crate) type Kind = Option<ResourceProfile>;
 
-/// The most urgent priority; those of further kinds are less urgent.
+/// Id of the default size; those of other sizes follow in the order in which they were asked for.
+const DEFAULT_SIZE: AllocationRequestId = 0;
+/// Priority of the default size, which is the most urgent: most containers are of it.
 const FIRST_PRIORITY: i32 = 1;
 
 /// All kinds that were ever asked for.
@@ -38,7 +40,10 @@ impl Asked {
 impl Asks {
     /// From now on so many containers of a kind are wanted, each of that size.
     pub(crate) fn set_wanted(&mut self, kind: Kind, resource: Resource, count: u32) {
-        let id = AllocationRequestId::try_from(self.0.len()).unwrap_or(AllocationRequestId::MAX);
+        let id = match kind {
+            None => DEFAULT_SIZE,
+            Some(_) => self.next_id(),
+        };
         let asked = self.0.entry(kind).or_insert(Asked {
             id,
             resource,
@@ -46,6 +51,11 @@ impl Asks {
             untaken: 0,
         });
         asked.wanted = count;
+    }
+
+    fn next_id(&self) -> AllocationRequestId {
+        let ids = self.0.values().map(|asked| asked.id);
+        ids.max().unwrap_or(DEFAULT_SIZE) + 1
     }
 
     /// An allocation of a kind was taken into the ResourceManager's books.
@@ -143,8 +153,8 @@ mod tests {
     #[test]
     fn each_kind_has_its_own_id_and_priority_for_good() {
         let mut asks = Asks::default();
-        asks.set_wanted(None, size(512), 2);
         asks.set_wanted(big(), size(920), 1);
+        asks.set_wanted(None, size(512), 2);
         assert_eq!(told(&asks), [(0, 1, 512, 2), (1, 2, 920, 1)]);
         assert_eq!(
             (asks.kind_of(0), asks.kind_of(1)),
@@ -164,7 +174,7 @@ mod tests {
         let mut asks = Asks::default();
         asks.set_wanted(big(), size(920), 2);
         asks.reported(big());
-        assert_eq!(told(&asks), [(0, 1, 920, 1)]);
+        assert_eq!(told(&asks), [(1, 2, 920, 1)]);
         // The ResourceManager's word crossed the report: it still counts both.
         asks.set_wanted(big(), size(920), 2);
         assert_eq!(asks.outstanding(), 1);
@@ -172,7 +182,7 @@ mod tests {
         asks.set_wanted(big(), size(920), 1);
         assert_eq!(asks.outstanding(), 1);
         asks.reported(big());
-        assert_eq!((asks.outstanding(), asks.kind_of(0)), (0, None));
+        assert_eq!((asks.outstanding(), asks.kind_of(1)), (0, None));
         asks.taken(None);
         assert_eq!(asks.outstanding(), 0, "nobody asked for that kind");
     }
