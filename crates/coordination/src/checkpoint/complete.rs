@@ -1,12 +1,13 @@
 //! The commit point of a checkpoint and what follows; the end of the job.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use flott_model::{CheckpointId, Failure, JobStatus, StoredCommittable};
 
 use super::abort::Manner;
 use super::begin::transient;
-use super::coordinator::{Checkpoints, Effect};
+use super::coordinator::{Checkpoints, Effect, Retired};
 use super::pending::{Pending, Stage};
 use super::request::Request;
 use super::settings::CheckpointRetention;
@@ -57,15 +58,12 @@ impl Checkpoints {
         // Other savepoints are the user's alone: nothing is committed with them, no restart begins
         // from them (as Flink since 1.15: they may be deleted at any time).
         if !kind.is_savepoint() || kind.stops() {
-            let covered: Vec<StoredCommittable> = metadata.committables().cloned().collect();
             let stored = StoredCheckpoint {
                 metadata,
                 directory,
                 path: path.clone(),
             };
             self.restorable(now, Arc::new(stored), !kind.is_savepoint());
-            self.effects.push(Effect::NotifyCompleted(checkpoint));
-            self.effects.push(Effect::Covered(covered));
         }
         if let Some(request) = request {
             self.fulfil(request, SnapshotResult { checkpoint, path });
@@ -75,17 +73,45 @@ impl Checkpoints {
     /// From here on a restart begins from it.
     fn restorable(&mut self, now: Timestamp, stored: Arc<StoredCheckpoint>, owned: bool) {
         let checkpoint = stored.metadata.checkpoint();
+        let covered: Vec<StoredCommittable> = stored.metadata.committables().cloned().collect();
         self.full &= !owned;
+        let subsumed = self.completed.add(stored, owned);
+        self.retire(subsumed);
         let older = self.pending.iter();
         let older = older.filter(|(id, it)| **id < checkpoint && !it.kind.is_savepoint());
         let older: Vec<CheckpointId> = older.map(|(id, _)| *id).collect();
-        // Before files are looked at: what they were handed is theirs no longer.
         for id in older {
             let why = format!("checkpoint {checkpoint} is complete and newer");
             self.abort(now, id, transient(&why), Manner::GivenUp);
         }
-        for subsumed in self.completed.add(stored, owned) {
-            self.discard_stored(&subsumed);
+        self.effects.push(Effect::NotifyCompleted(checkpoint));
+        self.effects.push(Effect::Covered(covered));
+    }
+
+    /// These are not needed any more, but what is on its way may have taken over files of theirs.
+    fn retire(&mut self, subsumed: Vec<Arc<StoredCheckpoint>>) {
+        let sharing = self
+            .pending
+            .iter()
+            .filter(|(_, it)| !it.kind.is_savepoint());
+        let sharing: BTreeSet<CheckpointId> = sharing.map(|(id, _)| *id).collect();
+        let retired = subsumed.into_iter().map(|stored| Retired {
+            stored,
+            awaits: sharing.clone(),
+        });
+        self.retired.extend(retired);
+    }
+
+    /// Deletes those that nothing on its way can need.
+    pub(super) fn discard_retired(&mut self) {
+        let pending = &self.pending;
+        for retired in &mut self.retired {
+            retired.awaits.retain(|id| pending.contains_key(id));
+        }
+        // One by one: a file goes with the last that has it.
+        while let Some(free) = self.retired.iter().position(|it| it.awaits.is_empty()) {
+            let retired = self.retired.remove(free);
+            self.discard_stored(&retired.stored);
         }
     }
 
@@ -124,8 +150,9 @@ impl Checkpoints {
             }
         }
         self.interrupted(now, &format!("the job is {status}"), false);
+        self.discard_retired();
         if !self.retains(status) {
-            for stored in self.completed.drain() {
+            while let Some(stored) = self.completed.pop() {
                 self.discard_stored(&stored);
             }
         }

@@ -80,10 +80,10 @@ impl Completed {
         self.retained.iter().filter(|it| it.owned).count()
     }
 
-    /// Gives up all; gives those that are the job's own.
-    pub(super) fn drain(&mut self) -> Vec<Arc<StoredCheckpoint>> {
-        let all = self.retained.drain(..).filter(|it| it.owned);
-        all.map(|it| it.stored).collect()
+    /// Gives up the oldest of those that are the job's own.
+    pub(super) fn pop(&mut self) -> Option<Arc<StoredCheckpoint>> {
+        let oldest = self.retained.iter().position(|it| it.owned)?;
+        Some(self.retained.remove(oldest).stored)
     }
 
     /// Whole paths of all files that retained checkpoints need.
@@ -95,17 +95,17 @@ impl Completed {
             .collect()
     }
 
-    /// What of a checkpoint can go: no longer retained, with these files beside those that were handed
-    /// over for checkpoints on their way.
+    /// What can go of a checkpoint with these files that is no longer retained. `also`: files that are
+    /// in use beside those of retained ones.
     pub(super) fn rest(
         &self,
         checkpoint: CheckpointId,
         directory: &str,
         files: BTreeSet<String>,
-        on_their_way: &BTreeSet<String>,
+        also: &BTreeSet<String>,
     ) -> Rest {
         let mut in_use = self.in_use();
-        in_use.extend(on_their_way.iter().cloned());
+        in_use.extend(also.iter().cloned());
         let inside = |path: &String| is_inside(path, directory);
         let name = |path: &String| path[directory.len() + 1..].to_owned();
         Rest {
@@ -230,7 +230,8 @@ mod tests {
         assert_eq!(ids(&completed.add(stored(4, &[]), true)), [1]);
         completed.check();
         assert_eq!(newest(&completed), Some(4));
-        assert_eq!(ids(&completed.drain()), [2, 4]);
+        assert_eq!(completed.pop().map(|it| it.metadata.id), Some(2));
+        assert_eq!(newest(&completed), Some(4));
     }
 
     #[test]
@@ -242,7 +243,8 @@ mod tests {
         assert_eq!(newest(&completed), Some(5));
         assert_eq!(ids(&completed.add(stored(6, &[]), true)), [4]);
         assert_eq!(newest(&completed), Some(6));
-        assert_eq!(ids(&completed.drain()), [6], "5 is the user's");
+        assert_eq!(completed.pop().map(|it| it.metadata.id), Some(6));
+        assert_eq!(completed.pop(), None, "5 is the user's");
         assert_eq!(newest(&completed), Some(3));
     }
 

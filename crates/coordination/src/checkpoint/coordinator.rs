@@ -33,6 +33,7 @@ pub(crate) struct Checkpoints {
     pub(super) newest: CheckpointId,
     pub(super) pending: BTreeMap<CheckpointId, Pending>,
     pub(super) completed: Completed,
+    pub(super) retired: Vec<Retired>,
     pub(super) schedule: Schedule,
     pub(super) failures: Failures,
     /// Wishes that wait for their turn.
@@ -44,10 +45,20 @@ pub(crate) struct Checkpoints {
     pub(super) full: bool,
     /// What tasks are deployed with.
     pub(super) plan: Option<RestorePlan>,
+    /// Enumerators must begin anew, also if there is nothing to begin from.
+    pub(super) sources_reset: bool,
     /// Why the job cannot begin.
     pub(super) refusal: Option<Failure>,
     pub(super) statistics: CheckpointStatistics,
     pub(super) effects: Vec<Effect>,
+}
+
+/// A checkpoint that newer ones took the place of.
+#[derive(Debug)]
+pub(super) struct Retired {
+    pub(super) stored: Arc<StoredCheckpoint>,
+    /// Those on their way, which may use files of it.
+    pub(super) awaits: BTreeSet<CheckpointId>,
 }
 
 /// What `_metadata` says of the job.
@@ -102,6 +113,7 @@ impl Checkpoints {
             newest: CheckpointId(0),
             pending: BTreeMap::new(),
             completed: Completed::new(checkpoints.num_retained, None),
+            retired: Vec::new(),
             schedule: Schedule::new(checkpoints.interval, checkpoints.min_pause),
             failures: Failures::new(checkpoints.tolerable_failed),
             queue: VecDeque::new(),
@@ -109,6 +121,7 @@ impl Checkpoints {
             aborted: BTreeMap::new(),
             full: false,
             plan: None,
+            sources_reset: false,
             refusal: None,
             statistics: CheckpointStatistics::default(),
             effects: Vec::new(),
@@ -161,10 +174,12 @@ impl Checkpoints {
             let snapshots = pending.snapshots().into_iter();
             snapshots.flat_map(|it| super::completed::files_of(it, &pending.directory))
         });
-        let on_their_way: BTreeSet<String> = on_their_way.collect();
-        let rest = self
-            .completed
-            .rest(checkpoint, directory, files, &on_their_way);
+        let retired = self
+            .retired
+            .iter()
+            .flat_map(|it| super::completed::files(&it.stored.metadata, &it.stored.directory));
+        let in_use: BTreeSet<String> = on_their_way.chain(retired).collect();
+        let rest = self.completed.rest(checkpoint, directory, files, &in_use);
         let Rest {
             checkpoint,
             directory,
@@ -228,6 +243,14 @@ impl Checkpoints {
             let expected = usize::from(closing.savepoint.is_none() && self.queue.is_empty());
             assert_eq!(own, expected, "the last act has one savepoint");
             assert_eq!(own, self.pending.len(), "and nothing beside it");
+        }
+        for retired in &self.retired {
+            let mut awaits = retired.awaits.iter();
+            assert!(!retired.awaits.is_empty(), "what nothing needs is deleted");
+            assert!(
+                awaits.all(|id| self.pending.contains_key(id)),
+                "only what is on its way is awaited"
+            );
         }
         assert!(self.effects.is_empty(), "effects are performed");
     }

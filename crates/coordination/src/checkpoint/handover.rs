@@ -194,6 +194,7 @@ impl Checkpoints {
         uncommitted: &[StoredCommittable],
     ) {
         if self.enabled {
+            self.discard_retired();
             self.store_whole(uncommitted);
             self.begin_due(now, running);
         }

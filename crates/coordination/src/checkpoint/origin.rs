@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use flott_model::{CheckpointId, Failure, FailureClass, JobGraph, SnapshotKind, StoredCommittable};
+use flott_model::{
+    CheckpointId, EnumeratorState, Failure, FailureClass, JobGraph, OperatorUid, SnapshotKind,
+    StoredCommittable,
+};
 
 use super::completed::Completed;
 use super::coordinator::{Checkpoints, Effect};
@@ -34,7 +37,8 @@ impl Checkpoints {
                 new.begin_from(savepoint);
             }
         } else {
-            new.resume(completed);
+            let claimed = savepoint.filter(|it| it.claim == ClaimMode::Claim);
+            new.resume(completed, claimed.map(|it| it.checkpoint.path).as_deref());
         }
         new.cover_newest();
         new
@@ -75,14 +79,16 @@ impl Checkpoints {
         }
     }
 
-    /// Goes on where an earlier JobManager stopped.
-    fn resume(&mut self, completed: Vec<StoredCheckpoint>) {
+    /// Goes on where an earlier JobManager stopped; it may have begun from a savepoint that is the
+    /// job's own since then.
+    fn resume(&mut self, completed: Vec<StoredCheckpoint>, claimed: Option<&str>) {
         if !self.enabled {
             return;
         }
         for stored in completed {
             let kind = SnapshotKind::from_number(stored.metadata.kind);
-            let owned = !kind.is_some_and(SnapshotKind::is_savepoint);
+            let savepoint = kind.is_some_and(SnapshotKind::is_savepoint);
+            let owned = !savepoint || claimed == Some(stored.path.as_str());
             for subsumed in self.completed.add(Arc::new(stored), owned) {
                 self.discard_stored(&subsumed);
             }
@@ -123,33 +129,48 @@ impl Checkpoints {
         }
     }
 
+    /// What enumerators knew is gone.
+    pub(crate) fn enumerators_lost(&mut self) {
+        self.sources_reset = true;
+    }
+
     /// Tasks are about to be deployed anew: `everything`, or some regions.
     pub(crate) fn prepare_restore(&mut self, now: Timestamp, everything: bool) {
         self.lay_out();
+        if everything && (self.plan.is_some() || self.sources_reset) {
+            self.reset_enumerators();
+        }
         let Some(plan) = &self.plan else { return };
         let stored = Arc::clone(plan.checkpoint());
-        let checkpoint = stored.metadata.checkpoint();
         self.statistics.restored(RestoreRecord {
-            checkpoint,
+            checkpoint: stored.metadata.checkpoint(),
             kind: SnapshotKind::from_number(stored.metadata.kind)
                 .unwrap_or(SnapshotKind::Checkpoint),
             at: now,
             path: stored.path.clone(),
         });
-        if everything {
-            let claimed = self.shape.operators();
-            let states = stored.metadata.enumerators.iter();
-            let known = |bytes: &[u8]| {
-                let uid = bytes.try_into().map(u128::from_be_bytes);
-                uid.is_ok_and(|uid| claimed.contains(&flott_model::OperatorUid(uid)))
-            };
-            let states = states.filter(|state| known(&state.operator)).cloned();
-            let states = states.collect();
-            self.act(JobAction::ResetEnumerators {
-                checkpoint: Some(checkpoint),
-                states,
-            });
-        }
         self.act(JobAction::CheckpointChanged(None));
+    }
+
+    /// Enumerators begin with what tasks are deployed with.
+    pub(crate) fn reset_enumerators(&mut self) {
+        self.sources_reset = false;
+        let stored = self.plan.as_ref().map(|plan| Arc::clone(plan.checkpoint()));
+        let states = stored.as_ref().map(|it| self.known_enumerators(it));
+        self.act(JobAction::ResetEnumerators {
+            checkpoint: stored.as_ref().map(|it| it.metadata.checkpoint()),
+            states: states.unwrap_or_default(),
+        });
+    }
+
+    /// The states of sources that the job still has.
+    fn known_enumerators(&self, stored: &StoredCheckpoint) -> Vec<EnumeratorState> {
+        let operators = self.shape.operators();
+        let known = |state: &&EnumeratorState| {
+            let uid = state.operator.as_slice().try_into();
+            uid.is_ok_and(|uid| operators.contains(&OperatorUid(u128::from_be_bytes(uid))))
+        };
+        let states = stored.metadata.enumerators.iter();
+        states.filter(known).cloned().collect()
     }
 }

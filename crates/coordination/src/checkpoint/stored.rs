@@ -19,9 +19,11 @@ pub struct StoredCheckpoint {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Origin {
     /// Complete checkpoints of this job, oldest first: an earlier JobManager took them. The newest is
-    /// what the job begins from.
+    /// what the job begins from. The savepoint that the job was to be stopped with is one of them: what
+    /// it covers may be committed.
     pub completed: Vec<StoredCheckpoint>,
-    /// What the user wants the job to begin from, if there is no checkpoint of its own.
+    /// What the user wanted the job to begin from. Used if there is no checkpoint of its own; said
+    /// also if there is, because it may be the job's to delete.
     pub savepoint: Option<SavepointRestore>,
     /// The greatest number of a checkpoint that was seen in storage, complete or not.
     pub seen: Option<CheckpointId>,

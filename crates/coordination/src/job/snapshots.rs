@@ -235,14 +235,32 @@ impl JobCore {
 
     /// The whole job goes back, unless nothing reads any more.
     pub(super) fn enumerators_lost(&mut self, failure: Failure) {
-        let reads = self.executions.iter().any(|execution| {
+        self.checkpoints.enumerators_lost();
+        match self.phase {
+            Phase::Executing | Phase::Recovering(_) if self.reads() => {
+                let weight = Weight::of_process(&failure);
+                self.fail(failure, weight);
+            }
+            // They had their states, and no reader has begun.
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers => {
+                self.checkpoints.reset_enumerators();
+            }
+            // If all tasks begin anew their enumerators do, too.
+            Phase::Created
+            | Phase::Executing
+            | Phase::Recovering(_)
+            | Phase::Committing
+            | Phase::Stopping { .. }
+            | Phase::Pausing { .. }
+            | Phase::Ended(_) => (),
+        }
+    }
+
+    fn reads(&self) -> bool {
+        self.executions.iter().any(|execution| {
             let inputs = self.topology.inputs(execution.attempt.vertex);
             execution.is_live() && inputs.count() == 0
-        });
-        if reads && matches!(self.phase, Phase::Executing | Phase::Recovering(_)) {
-            let weight = Weight::of_process(&failure);
-            self.fail(failure, weight);
-        }
+        })
     }
 }
 

@@ -21,8 +21,8 @@ fn tasks_are_told_and_older_ones_are_deleted() {
     assert_eq!(script.stored(1), [""; 0], "doubled");
     script.due(2, 20);
     let actions = script.complete(2);
-    assert_eq!(actions[0], "discard 1 /c/chk-1");
-    assert_eq!(actions[1], "completed 2 a#0: v0_0_0 v1_0_0");
+    assert_eq!(actions[0], "completed 2 a#0: v0_0_0 v1_0_0");
+    assert_eq!(actions[2], "discard 1 /c/chk-1");
     let statistics = script.core.checkpoints();
     assert_eq!(statistics.counts.completed, 2);
     let first = statistics.get(CheckpointId(1)).unwrap();
@@ -63,7 +63,7 @@ fn files_that_the_next_one_uses_stay() {
         let actions = script.stored(number);
         if number == 2 {
             assert_eq!(
-                actions[0],
+                actions[2],
                 "discard 1 /c/chk-1 keep [\"x\"] files [\"/c/shared/p\"]"
             );
         }
@@ -98,6 +98,46 @@ fn older_ones_on_their_way_are_given_up() {
         script.core.failure_history().count(),
         0,
         "it does not count"
+    );
+}
+
+#[test]
+fn what_one_on_its_way_may_use_waits_for_it() {
+    let mut script = Script::checkpointing(CheckpointSettings {
+        max_concurrent: 2,
+        tolerable_failed: 9,
+        ..every_ten_seconds()
+    });
+    let hand_over = |script: &mut Script, number: u64, file: &str| {
+        script.opened(number);
+        script.ack_with("v0_0_0", number, snapshot(file, &[]));
+        script.ack("v0_1_0 v1_0_0 v1_1_0", number);
+        script.enumerators(number, b"");
+    };
+    script.due(1, 10);
+    hand_over(&mut script, 1, "/c/shared/p");
+    script.stored(1);
+    script.due(2, 20);
+    script.due(3, 30);
+    hand_over(&mut script, 2, "/c/shared/q");
+    let actions = script.stored(2);
+    let discards = |actions: Vec<String>| {
+        let actions = actions.into_iter();
+        let discards = actions.filter(|it| it.starts_with("discard"));
+        discards.collect::<Vec<String>>()
+    };
+    assert_eq!(
+        discards(actions),
+        [""; 0],
+        "3 may begin where 1 was the newest"
+    );
+    hand_over(&mut script, 3, "/c/shared/p");
+    assert_eq!(
+        discards(script.stored(3)),
+        [
+            "discard 1 /c/chk-1",
+            "discard 2 /c/chk-2 keep [] files [\"/c/shared/q\"]"
+        ]
     );
 }
 

@@ -158,6 +158,36 @@ fn lost_enumerators_take_the_whole_job_back() {
 }
 
 #[test]
+fn lost_enumerators_begin_anew_also_without_a_checkpoint() {
+    let mut script = Script::checkpointing(every_ten_seconds());
+    let lost = JobEvent::EnumeratorsLost(transient("the coordinator was lost"));
+    script.send(lost);
+    script.all_tasks(0, S::Canceled);
+    script.seconds = 5;
+    let actions = decisions(script.fire(Timer::Restart(1)));
+    assert_eq!(actions[1], "enumerators begin with nothing []");
+}
+
+#[test]
+fn enumerators_that_are_lost_between_two_runs_begin_anew() {
+    let lost = || JobEvent::EnumeratorsLost(transient("the coordinator was lost"));
+    let mut script = Script::checkpointing(every_ten_seconds());
+    script.due(1, 10);
+    script.complete(1);
+    script.lose_container("a");
+    assert_eq!(script.send(lost()), [""; 0], "tasks are stopping");
+    script.tasks("v0_1_0 v1_1_0", S::Canceled);
+    script.seconds = 15;
+    let actions = decisions(script.fire(Timer::Restart(1)));
+    assert_eq!(actions[1], "enumerators begin with 1 [[101]]");
+    assert_eq!(
+        script.send(lost()),
+        ["enumerators begin with 1 [[101]]"],
+        "slots are missing"
+    );
+}
+
+#[test]
 fn lost_enumerators_of_finished_sources_are_no_loss() {
     let mut script = chains();
     script.tasks("v0_0_0 v0_1_0", S::Finished);

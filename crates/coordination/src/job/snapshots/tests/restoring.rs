@@ -228,6 +228,23 @@ fn a_batch_job_begins_from_nothing() {
 }
 
 #[test]
+fn a_claimed_savepoint_is_the_jobs_own_for_the_next_jobmanager_too() {
+    for (claim, deleted) in [(ClaimMode::Claim, true), (ClaimMode::NoClaim, false)] {
+        let origin = Origin {
+            completed: vec![stored(30, SnapshotKind::Savepoint)],
+            ..from_savepoint(claim)
+        };
+        let mut script = Script::beginning(every_ten_seconds(), &two_by_two(), origin);
+        script.start_on_two();
+        script.run_all();
+        script.due(1, 10);
+        let actions = script.complete(31);
+        let discard = "discard 30 /old/30".to_owned();
+        assert_eq!(actions.contains(&discard), deleted, "{actions:?}");
+    }
+}
+
+#[test]
 fn the_jobs_own_checkpoints_come_before_the_savepoint() {
     let origin = Origin {
         completed: vec![
