@@ -1,6 +1,6 @@
 //! What breaks, and when.
 
-use flott_model::{ContainerId, ExecutionAttemptId, FailureClass};
+use flott_model::{ContainerId, ExecutionAttemptId, FailureClass, JobId};
 
 use crate::plan::Jobs;
 use crate::world::{Happening, ProcessId, World};
@@ -19,10 +19,15 @@ impl World {
         let kinds = match self.plan.kind {
             Jobs::Pipelined => 6,
             Jobs::Staged | Jobs::Sized => 8,
+            Jobs::Checkpointed => 10,
         };
         let kind = self.random.within(0..kinds);
         let container = self.random.pick(&containers).cloned();
         let worker = self.random.pick(&workers).cloned();
+        if self.plan.kind == Jobs::Checkpointed && kind >= 6 {
+            self.blow_checkpoints(kind);
+            return;
+        }
         match (kind, container, worker) {
             (0, Some(container), _) => {
                 let blame = self.random.percent(50);
@@ -33,6 +38,17 @@ impl World {
             (3, _, Some(worker)) => self.fail_user_code(&worker),
             (6 | 7, _, _) => self.damage_partition(),
             (_, _, Some(worker)) => self.kill_worker(&worker, "killed by SIGSEGV"),
+            _ => (),
+        }
+    }
+
+    fn blow_checkpoints(&mut self, kind: u64) {
+        let jobs: Vec<JobId> = self.jobs.keys().copied().collect();
+        let job = self.random.pick(&jobs).copied();
+        match (kind, job) {
+            (6 | 7, _) => self.begin_outage(),
+            (8, Some(job)) => self.take_over(job),
+            (_, Some(job)) => self.lose_enumerators(job),
             _ => (),
         }
     }

@@ -15,7 +15,13 @@ impl World {
     }
 
     pub(crate) fn tell_job(&mut self, job: JobId, event: JobEvent) {
+        let checks = &mut self.record.of(job).checks;
+        checks.deaf &= !matches!(event, JobEvent::Started);
+        if checks.deaf {
+            return;
+        }
         match &event {
+            JobEvent::CheckpointAcknowledged { snapshot, .. } => self.note_heard(job, snapshot),
             JobEvent::CancelRequested => self.record.of(job).cancel_requested = true,
             JobEvent::SlotsGranted(offers) => {
                 let heard = offers
@@ -54,6 +60,7 @@ impl World {
             }
             JobAction::Deploy { worker, tasks } => {
                 for task in &tasks {
+                    self.judge_restore(job, task);
                     let key = (task.attempt.vertex.0, task.attempt.subtask);
                     let before = self.record.of(job).deployed.insert(key, task.attempt);
                     assert!(
@@ -84,7 +91,9 @@ impl World {
                 self.say_to_worker(&process, commit);
             }
             JobAction::ScheduleTimer(timer, due) => {
-                self.at(due, Happening::Job(job, JobEvent::TimerFired(timer)));
+                let epoch = self.epoch_of(job);
+                let fires = Happening::ShellAnswers(job, epoch, JobEvent::TimerFired(timer));
+                self.at(due, fires);
             }
             JobAction::StatusChanged(status, failure) => {
                 let now = self.now;
@@ -94,17 +103,8 @@ impl World {
                 let channel = Channel::JobToResource(job);
                 self.say(channel, Happening::PartitionsReleased(job));
             }
-            JobAction::ExecutionChanged { .. }
-            | JobAction::OpenCheckpoint { .. }
-            | JobAction::TriggerCheckpoint { .. }
-            | JobAction::SnapshotEnumerators { .. }
-            | JobAction::StoreMetadata { .. }
-            | JobAction::NotifyCompleted { .. }
-            | JobAction::NotifyAborted { .. }
-            | JobAction::Discard { .. }
-            | JobAction::CheckpointChanged(_)
-            | JobAction::SnapshotRequestDone { .. }
-            | JobAction::ResetEnumerators { .. } => (),
+            JobAction::ExecutionChanged { .. } => (),
+            other => self.perform_on_checkpoint(job, other),
         }
     }
 

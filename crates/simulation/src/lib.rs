@@ -9,6 +9,7 @@
 mod world;
 
 mod driver;
+mod flows;
 mod jobs;
 mod partitions;
 mod resources;

@@ -10,6 +10,7 @@ use flott_model::{
     ResourceProfile, ShipStrategy,
 };
 
+use crate::flows::{self, Wish};
 use crate::random::Random;
 
 /// From then on nothing breaks any more.
@@ -24,6 +25,8 @@ pub enum Jobs {
     Staged,
     /// As staged, and slots of many groups must offer something.
     Sized,
+    /// Jobs take checkpoints.
+    Checkpointed,
 }
 
 /// One run.
@@ -34,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) kind: Jobs,
     /// Chance of a fault per opportunity, in percent.
     pub(crate) roughness: u64,
+    /// Storing and committing always takes long.
+    pub(crate) sluggish: bool,
     /// Mean pause between blows, in milliseconds.
     pub(crate) calm_ms: u64,
 }
@@ -46,6 +51,8 @@ pub(crate) struct JobPlan {
     pub(crate) submitted: Duration,
     /// When its user loses patience, if ever.
     pub(crate) cancelled: Option<Duration>,
+    /// What its user asks for, and when.
+    pub(crate) wishes: Vec<(Duration, Wish)>,
 }
 
 impl Plan {
@@ -70,6 +77,7 @@ impl Plan {
             kind,
             roughness: random.within(0..12),
             calm_ms: random.within(1_000..40_000),
+            sluggish: kind == Jobs::Checkpointed && random.percent(40),
         }
     }
 }
@@ -93,17 +101,30 @@ impl JobPlan {
             checkpoints: CheckpointSettings::default(),
             jitter_seed: 0,
         };
-        Self {
+        let mut plan = Self {
             settings,
             graph: draw_graph(random, kind),
             submitted: random.millis(0..60_000),
             cancelled: random.percent(15).then(|| random.millis(0..150_000)),
+            wishes: Vec::new(),
+        };
+        if kind == Jobs::Checkpointed {
+            let (checkpoints, restart_strategy) = flows::draw_settings(random);
+            plan.settings.checkpoints = checkpoints;
+            plan.settings.restart_strategy = restart_strategy;
+            plan.settings.jitter_seed = random.within(0..u64::MAX);
+            plan.wishes = flows::draw_wishes(random);
         }
+        plan
     }
 }
 
 fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
+    if kind == Jobs::Checkpointed {
+        return flows::draw_graph(random);
+    }
     let count = match kind {
+        Jobs::Checkpointed => 0,
         Jobs::Pipelined => random.small(1..5),
         Jobs::Staged | Jobs::Sized => random.small(2..7),
     };
@@ -135,7 +156,9 @@ fn draw_graph(random: &mut Random, kind: Jobs) -> JobGraph {
             };
             let exchange = match kind {
                 Jobs::Staged | Jobs::Sized if random.percent(60) => Exchange::Blocking,
-                Jobs::Staged | Jobs::Sized | Jobs::Pipelined => Exchange::Pipelined,
+                Jobs::Staged | Jobs::Sized | Jobs::Pipelined | Jobs::Checkpointed => {
+                    Exchange::Pipelined
+                }
             };
             edges.push(JobEdge {
                 source,

@@ -8,6 +8,8 @@ use flott_model::{
     StoredCommittable,
 };
 
+use crate::flows::Checks;
+
 /// What a slot is needed for, or a container was made for; `None`: of default size.
 pub(crate) type Kind = Option<ResourceProfile>;
 
@@ -41,6 +43,8 @@ pub(crate) struct JobRecord {
     pub(crate) fatal: bool,
     /// The ResourceManager said that no containers will come.
     pub(crate) given_up: bool,
+    /// About its checkpoints.
+    pub(crate) checks: Checks,
     /// As the ResourceManager heard it.
     pub(crate) required: BTreeMap<Kind, usize>,
     /// As the ResourceManager granted and took back: for which need.
@@ -111,6 +115,11 @@ impl Record {
     pub(crate) fn coming(&self, kind: Kind) -> usize {
         let coming = self.coming.iter();
         coming.filter(|id| self.kinds[*id] == kind).count()
+    }
+
+    /// Of all jobs.
+    pub(crate) fn sum(&self, of: impl Fn(&Checks) -> u32) -> u32 {
+        self.jobs.values().map(|job| of(&job.checks)).sum()
     }
 
     pub(crate) fn of(&mut self, job: JobId) -> &mut JobRecord {

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flott_coordination::job::{JobEvent, TaskDeployment, WorkerId};
-use flott_model::{ExecutionAttemptId, ExecutionState, Failure, FailureClass, StoredCommittable};
+use flott_model::{
+    CheckpointId, ExecutionAttemptId, ExecutionState, Failure, FailureClass, StoredCommittable,
+};
 
+use crate::flows::Flow;
+use crate::plan::Jobs;
 use crate::record::output_of;
 use crate::world::{Channel, Happening, ProcessId, World};
 
@@ -18,6 +22,10 @@ pub(crate) struct Process {
     seen: BTreeSet<ExecutionAttemptId>,
     /// Commits that it has begun and not ended.
     pub(crate) committing: u32,
+    /// Where the checkpoints go that it was told of, and whether they are full.
+    pub(crate) triggers: BTreeMap<CheckpointId, (String, bool)>,
+    /// Checkpoints that were given up.
+    pub(crate) aborted: BTreeSet<CheckpointId>,
 }
 
 /// A task of a worker.
@@ -27,6 +35,8 @@ pub(crate) struct Task {
     pub(crate) state: ExecutionState,
     /// It has processed everything, except what its sources still send.
     pub(crate) drained: bool,
+    /// What it does, if its job takes checkpoints. Elsewhere while it has its turn.
+    pub(crate) flow: Option<Flow>,
 }
 
 impl World {
@@ -77,7 +87,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, process: &ProcessId, event: JobEvent) {
+    pub(crate) fn answer(&mut self, process: &ProcessId, event: JobEvent) {
         let channel = Channel::WorkerToJob(process.clone());
         self.say(channel, Happening::FromWorker(process.clone(), event));
     }
@@ -148,12 +158,17 @@ impl World {
                 continue;
             }
             let state = ExecutionState::Deploying;
+            let flow = self.new_flow(process.0, &deployment);
+            let Some(worker) = self.reachable(process) else {
+                return;
+            };
             worker.tasks.insert(
                 attempt,
                 Task {
                     deployment,
                     state,
                     drained: false,
+                    flow,
                 },
             );
             let delay = self.random.millis(10..300);
@@ -165,6 +180,9 @@ impl World {
         let missing = self.missing_partitions(process, attempt);
         if !missing.is_empty() {
             self.fail_reader(process, attempt, missing);
+            return;
+        }
+        if self.step_flow(process, attempt) {
             return;
         }
         let finished = &self.record.jobs[&process.0].finished;
@@ -183,8 +201,9 @@ impl World {
             }
             ExecutionState::Initializing => {
                 task.state = ExecutionState::Running;
+                let longest = if task.flow.is_some() { 500 } else { 40_000 };
                 self.report_task(process, attempt, ExecutionState::Running, None);
-                let delay = self.random.millis(100..40_000);
+                let delay = self.random.millis(100..longest);
                 self.after(delay, Happening::TaskSteps(process.clone(), attempt));
             }
             ExecutionState::Running => {
@@ -318,7 +337,8 @@ impl World {
             return;
         };
         worker.committing += 1;
-        let delay = self.random.millis(10..3_000);
+        let longest = if self.plan.sluggish { 15_000 } else { 3_000 };
+        let delay = self.random.millis(10..longest);
         self.after(delay, Happening::CommitEnds(process, round, outputs));
     }
 
@@ -336,6 +356,11 @@ impl World {
         if self.trouble() {
             self.record.of(process.0).refused_commits += 1;
             failure = Some(Failure::new(FailureClass::Transient, "no space left"));
+            if self.plan.kind == Jobs::Checkpointed {
+                self.apply_commits(process.0, &outputs[..outputs.len() / 2]);
+            }
+        } else if self.plan.kind == Jobs::Checkpointed {
+            self.apply_commits(process.0, &outputs);
         } else {
             self.record.of(process.0).commits.push(outputs);
         }

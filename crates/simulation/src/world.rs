@@ -8,10 +8,12 @@ use flott_coordination::checkpoint::Origin;
 use flott_coordination::job::{JobCore, JobEvent, TaskDeployment, WorkerId};
 use flott_coordination::resource::{ResourceCore, ResourceEvent};
 use flott_model::{
-    ContainerId, ExecutionAttemptId, FailureClass, JobId, JobStatus, StoredCommittable, VertexId,
+    CheckpointId, ContainerId, Epoch, ExecutionAttemptId, FailureClass, JobId, JobStatus,
+    StoredCommittable, VertexId,
 };
 
 use crate::driver::{Container, Driver};
+use crate::flows::{Checks, Flows, ReaderCall, ShellCall, StorageCall, Upload, Wish};
 use crate::invariants;
 use crate::plan::{HEALED, Jobs, Plan};
 use crate::random::Random;
@@ -57,6 +59,22 @@ pub(crate) enum Happening {
     TaskSteps(ProcessId, ExecutionAttemptId),
     /// A task stops because it was cancelled.
     TaskStops(ProcessId, ExecutionAttemptId),
+    /// Something is done in storage for a JobMaster of that epoch.
+    StorageDoes(JobId, Epoch, CheckpointId, StorageCall),
+    /// A JobMaster of that epoch hears its own shell.
+    ShellAnswers(JobId, Epoch, JobEvent),
+    /// Enumerators are asked for their states.
+    EnumeratorsAsked(JobId, Epoch, CheckpointId),
+    /// A worker hears about a checkpoint.
+    WorkerHears(ProcessId, ShellCall),
+    /// A worker has stored a snapshot.
+    SnapshotStored(ProcessId, ExecutionAttemptId, CheckpointId, Upload),
+    /// An enumerator hears a reader.
+    ReaderCalls(ProcessId, ExecutionAttemptId, ReaderCall),
+    /// A reader is given a split, or told that there is none.
+    SplitArrives(ProcessId, ExecutionAttemptId, u32, Option<u32>),
+    /// A user asks for something.
+    UserWishes(JobId, Wish),
     /// A task fails.
     TaskFails(ProcessId, ExecutionAttemptId, FailureClass, String),
     /// The ResourceManager hears that a job's partitions can go.
@@ -95,6 +113,7 @@ pub(crate) struct World {
     pub(crate) fenced: BTreeSet<ProcessId>,
     /// Finished partitions that can still be read, and where they are.
     pub(crate) partitions: BTreeMap<(JobId, ExecutionAttemptId), ContainerId>,
+    pub(crate) flows: Flows,
     /// Sinks of each job.
     pub(crate) sinks: BTreeMap<JobId, BTreeSet<VertexId>>,
     queue: BTreeMap<(Timestamp, u64), Happening>,
@@ -123,6 +142,14 @@ pub struct Report {
     pub restarts: u32,
     /// Tasks that ran again because what they had written was lost.
     pub rewritten: u32,
+    /// Checkpoints that were complete.
+    pub completed: u32,
+    /// Tasks that began from one.
+    pub restored: u32,
+    /// Savepoints that jobs were stopped with.
+    pub stopped: u32,
+    /// JobManagers that were replaced.
+    pub takeovers: u32,
     /// Hash of everything that happened, if asked for.
     pub trace: Option<u64>,
 }
@@ -137,6 +164,7 @@ pub fn simulate(seed: u64, jobs: Jobs, trace: Trace) -> Report {
         let deciding = matches!(
             happening,
             Happening::Job(..)
+                | Happening::ShellAnswers(..)
                 | Happening::FromWorker(..)
                 | Happening::Resource(_)
                 | Happening::FromAgent(..)
@@ -157,6 +185,10 @@ pub fn simulate(seed: u64, jobs: Jobs, trace: Trace) -> Report {
         statuses: world.jobs.values().map(JobCore::status).collect(),
         restarts: world.jobs.values().map(JobCore::restarts).sum(),
         rewritten: world.record.rewritten,
+        completed: world.record.sum(|checks| checks.completions.len() as u32),
+        restored: world.record.sum(|checks| checks.restores),
+        stopped: world.record.sum(Checks::stopped),
+        takeovers: world.record.sum(|checks| checks.takeovers),
         trace: world.trace,
     }
 }
@@ -175,6 +207,7 @@ impl World {
             processes: BTreeMap::new(),
             fenced: BTreeSet::new(),
             partitions: BTreeMap::new(),
+            flows: Flows::default(),
             sinks: BTreeMap::new(),
             queue: BTreeMap::new(),
             next: 0,
@@ -190,23 +223,7 @@ impl World {
 
     fn submit_jobs(&mut self) {
         for job in std::mem::take(&mut self.plan.jobs) {
-            let id = job.settings.job;
-            let sources: BTreeSet<u32> = job.graph.edges.iter().map(|edge| edge.source).collect();
-            let vertices = (0..).zip(&job.graph.vertices).map(|(number, _)| number);
-            let sinks = vertices
-                .filter(|vertex| !sources.contains(vertex))
-                .map(VertexId);
-            self.sinks.insert(id, sinks.collect());
-            self.jobs.insert(
-                id,
-                JobCore::new(job.settings.clone(), &job.graph, Origin::default()),
-            );
-            self.record.of(id);
-            self.at(job.submitted, Happening::Job(id, JobEvent::Started));
-            if let Some(when) = job.cancelled {
-                self.at(when, Happening::Job(id, JobEvent::CancelRequested));
-            }
-            self.plan.jobs.push(job);
+            self.submit(job, Origin::default());
         }
     }
 
@@ -241,6 +258,26 @@ impl World {
             Happening::TaskFails(worker, attempt, class, why) => {
                 self.fail_task(&worker, attempt, class, &why);
             }
+            Happening::StorageDoes(job, epoch, checkpoint, call) => {
+                self.storage_does(job, epoch, checkpoint, call);
+            }
+            Happening::ShellAnswers(job, epoch, event) => self.shell_answers(job, epoch, event),
+            Happening::EnumeratorsAsked(job, epoch, checkpoint) => {
+                if epoch == self.epoch_of(job) {
+                    self.snapshot_enumerators(job, checkpoint);
+                }
+            }
+            Happening::WorkerHears(worker, call) => self.worker_hears(&worker, call),
+            Happening::SnapshotStored(worker, attempt, checkpoint, upload) => {
+                self.snapshot_stored(&worker, attempt, checkpoint, upload);
+            }
+            Happening::ReaderCalls(worker, attempt, call) => {
+                self.reader_calls(&worker, attempt, &call);
+            }
+            Happening::SplitArrives(worker, attempt, number, split) => {
+                self.split_arrives(&worker, attempt, number, split);
+            }
+            Happening::UserWishes(job, wish) => self.user_wishes(job, wish),
             Happening::PartitionsReleased(job) => self.release_partitions(job),
             Happening::AgentReleases(container, job) => self.agent_releases(&container, job),
             Happening::Blow => self.blow(),

@@ -22,12 +22,19 @@ const REGRESSIONS: &[(u64, &str)] = &[
 /// Regressions of runs with blocking edges.
 const STAGED_REGRESSIONS: &[(u64, &str)] = &[];
 
+/// Regressions of runs with checkpoints.
+const CHECKPOINTED_REGRESSIONS: &[(u64, &str)] = &[];
+
 /// What many runs came to.
 #[derive(Debug, Default)]
 struct Sum {
     happenings: u64,
     restarts: u32,
     rewritten: u32,
+    completed: u32,
+    restored: u32,
+    stopped: u32,
+    takeovers: u32,
     ends: BTreeMap<String, u32>,
 }
 
@@ -36,6 +43,10 @@ impl Sum {
         self.happenings += report.happenings;
         self.restarts += report.restarts;
         self.rewritten += report.rewritten;
+        self.completed += report.completed;
+        self.restored += report.restored;
+        self.stopped += report.stopped;
+        self.takeovers += report.takeovers;
         for status in report.statuses {
             *self.ends.entry(status.to_string()).or_default() += 1;
         }
@@ -111,10 +122,28 @@ fn any_seed_of_sized_jobs_ends_well() {
 }
 
 #[test]
+fn any_seed_of_jobs_with_checkpoints_ends_well() {
+    let (sum, many) = run(Jobs::Checkpointed);
+    println!("{sum:?}");
+    if many {
+        check(&sum);
+        assert!(sum.completed > 1_000, "only {} complete", sum.completed);
+        assert!(sum.restored > 1_000, "only {} restored", sum.restored);
+        assert!(sum.stopped > 10, "only {} stopped", sum.stopped);
+        assert!(sum.takeovers > 50, "only {} takeovers", sum.takeovers);
+    }
+}
+
+#[test]
 fn the_same_seed_is_the_same_run() {
     let run = |seed, jobs| simulate(seed, jobs, Trace::Hash);
     for seed in 0..30 {
-        for jobs in [Jobs::Pipelined, Jobs::Staged, Jobs::Sized] {
+        for jobs in [
+            Jobs::Pipelined,
+            Jobs::Staged,
+            Jobs::Sized,
+            Jobs::Checkpointed,
+        ] {
             let report = run(seed, jobs);
             assert_eq!(report, run(seed, jobs), "seed {seed}");
             assert!(report.trace.is_some());
@@ -129,6 +158,7 @@ fn what_was_found_once_stays_fixed() {
     for (jobs, regressions) in [
         (Jobs::Pipelined, REGRESSIONS),
         (Jobs::Staged, STAGED_REGRESSIONS),
+        (Jobs::Checkpointed, CHECKPOINTED_REGRESSIONS),
     ] {
         for (seed, what) in regressions {
             let report = simulate(*seed, jobs, Trace::Off);

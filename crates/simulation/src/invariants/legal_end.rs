@@ -24,7 +24,7 @@ pub(super) fn check(world: &World) -> Result<(), String> {
         }
         let legal = match status {
             JobStatus::Finished => true,
-            JobStatus::Canceled => record.cancel_requested,
+            JobStatus::Canceled => record.cancel_requested || record.checks.cancelled(),
             // Never for want of slots: the world has been healthy for longer than any slot timeout
             // lasts before the first one can fire.
             JobStatus::Failed => {
@@ -56,7 +56,8 @@ fn may_fail(plan: &JobPlan, record: &JobRecord, restarts: u32, failure: &Failure
         RestartStrategy::FixedDelay { attempts, .. } => {
             restarts == attempts && failure.message.contains("exhausted after")
         }
-        RestartStrategy::FailureRate { .. } | RestartStrategy::ExponentialDelay { .. } => false,
+        RestartStrategy::FailureRate { .. } => failure.message.contains("exhausted after"),
+        RestartStrategy::ExponentialDelay { .. } => false,
     };
     let uncommitted = failure.message.contains("not committed")
         && (record.refused_commits >= 3 || record.interrupted_commits >= 5);

@@ -9,11 +9,22 @@
 //! | [`no_orphan`]: no worker outlives its job | each step |
 //! | [`stages`]: readers of partitions have the newest, whole; only what is needed runs again; \
 //!   partitions are kept while they are needed and deleted when the job ends | each step |
+//! | [`checkpoints`]: complete means stored; restarts begin from the newest; nothing in use is deleted; \
+//!   no record is committed twice | each step |
 //! | [`commit`]: what is committed is what the last attempts put out, once | each step, end |
 //! | [`legal_end`]: every job ends, and as its history says it may | end |
 //! | [`no_leak`]: no container or process is left over | end |
+//! | [`exactly_once`]: a finished job committed each record of its sources once | end |
+//! | [`files`]: storage holds what is to be retained, and nothing else | end |
+//! | [`heals`]: after the last fault checkpoints are complete again | end |
+//! | [`answers`]: each request for a savepoint is answered once | end |
 
+mod answers;
+mod checkpoints;
 mod commit;
+mod exactly_once;
+mod files;
+mod heals;
 mod legal_end;
 mod no_leak;
 mod no_orphan;
@@ -58,6 +69,10 @@ const STEP: &[Invariant] = &[
         check: stages::check,
     },
     Invariant {
+        name: "checkpoints",
+        check: checkpoints::check,
+    },
+    Invariant {
         name: "commit",
         check: commit::check_step,
     },
@@ -76,6 +91,22 @@ const END: &[Invariant] = &[
     Invariant {
         name: "no_leak",
         check: no_leak::check,
+    },
+    Invariant {
+        name: "exactly_once",
+        check: exactly_once::check,
+    },
+    Invariant {
+        name: "files",
+        check: files::check,
+    },
+    Invariant {
+        name: "heals",
+        check: heals::check,
+    },
+    Invariant {
+        name: "answers",
+        check: answers::check,
     },
 ];
 
