@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flott_coordination::Timestamp;
-use flott_coordination::job::{JobAction, JobCore, JobEvent, SlotOffer, Timer, WorkerId};
+use flott_coordination::job::{
+    JobAction, JobCore, JobEvent, SlotOffer, TaskDeployment, Timer, WorkerId,
+};
 use flott_model::{
     ContainerId, ExecutionState, Failure, FailureClass, Incarnation, JobId, JobStatus,
 };
@@ -463,26 +465,9 @@ impl Shell {
             JobAction::ReleaseSlots(slots) => {
                 self.ask(ResourceInput::Release { job, slots }).await;
             }
-            JobAction::StartWorker { worker, slots } => {
-                let host = self.master.view.host(&worker.container);
-                let start = self.master.launch.start_worker(&worker, host, slots);
-                let container = worker.container;
-                self.ask(ResourceInput::StartWorker {
-                    container,
-                    start: Box::new(start),
-                })
-                .await;
-            }
+            JobAction::StartWorker { worker, slots } => self.start(worker, slots).await,
             JobAction::StopWorker(worker) => self.stop(worker).await,
-            JobAction::Deploy { worker, tasks } => {
-                let tasks = tasks
-                    .into_iter()
-                    .map(|task| descriptor(task, &self.partition_addresses))
-                    .collect();
-                let coordinator = self.coordination.choose(&worker);
-                let deploy = DeployTasks { tasks, coordinator };
-                self.tell(&worker, worker_command::Kind::Deploy(deploy));
-            }
+            JobAction::Deploy { worker, tasks } => self.deploy(&worker, tasks),
             JobAction::CancelTasks { worker, attempts } => {
                 let attempts = attempts.into_iter().map(Into::into).collect();
                 self.tell(
@@ -529,6 +514,27 @@ impl Shell {
             }
             of_checkpoints => self.checkpoint(of_checkpoints),
         }
+    }
+
+    async fn start(&mut self, worker: WorkerId, slots: Vec<u32>) {
+        let host = self.master.view.host(&worker.container);
+        let start = self.master.launch.start_worker(&worker, host, slots);
+        let container = worker.container;
+        self.ask(ResourceInput::StartWorker {
+            container,
+            start: Box::new(start),
+        })
+        .await;
+    }
+
+    fn deploy(&mut self, worker: &WorkerId, tasks: Vec<TaskDeployment>) {
+        let tasks = tasks
+            .into_iter()
+            .map(|task| descriptor(task, &self.partition_addresses))
+            .collect();
+        let coordinator = self.coordination.choose(worker);
+        let deploy = DeployTasks { tasks, coordinator };
+        self.tell(worker, worker_command::Kind::Deploy(deploy));
     }
 
     async fn ask(&mut self, input: ResourceInput) {

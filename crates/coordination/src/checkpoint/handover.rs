@@ -163,7 +163,7 @@ impl Checkpoints {
                 job: self.identity.job.to_string(),
                 job_name: self.identity.name.clone(),
                 id: checkpoint.0,
-                epoch: self.identity.epoch.0.into(),
+                epoch: self.identity.epoch.0,
                 kind,
                 timestamp_ms,
                 vertices: vertices
