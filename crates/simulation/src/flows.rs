@@ -7,6 +7,7 @@
 mod draw;
 
 mod barrier;
+mod deploy;
 mod shell;
 mod snapshot;
 mod source;

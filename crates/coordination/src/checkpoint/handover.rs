@@ -16,6 +16,9 @@ use super::stats::SubtaskRecord;
 use crate::Timestamp;
 use crate::job::JobAction;
 
+/// So often at most views hear of the progress of a checkpoint.
+const TOLD_PARTS: usize = 16;
+
 impl Checkpoints {
     /// A subtask has handed over, and its state is stored.
     pub(crate) fn acknowledged(
@@ -44,13 +47,20 @@ impl Checkpoints {
         attempt: ExecutionAttemptId,
         record: SubtaskRecord,
     ) {
-        let known = self.statistics.record(checkpoint);
-        let vertex = known.and_then(|it| it.vertices.get_mut(attempt.vertex.0 as usize));
+        let Some(known) = self.statistics.record(checkpoint) else {
+            return;
+        };
+        let (all, before) = known.progress();
+        let vertex = known.vertices.get_mut(attempt.vertex.0 as usize);
         let subtask = vertex.and_then(|it| it.subtasks.get_mut(attempt.subtask as usize));
         if let Some(subtask) = subtask {
             *subtask = Some(record);
         }
-        self.changed(checkpoint);
+        // Whoever copies the views must not do so a thousand times for a thousand subtasks.
+        let part = |done: usize| done * TOLD_PARTS / all.max(1);
+        if part(before) != part(known.progress().1) {
+            self.changed(checkpoint);
+        }
     }
 
     /// What was stored for a checkpoint that was given up meanwhile.

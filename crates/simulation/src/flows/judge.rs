@@ -254,11 +254,11 @@ impl World {
         });
         let deleted: BTreeSet<String> = inside.chain(files).cloned().collect();
         let checks = &mut self.record.of(job).checks;
-        let done = checks.wishes.iter().filter_map(|(wish, answer)| {
+        let mut done = checks.wishes.iter().filter_map(|(wish, answer)| {
             let done = answer.as_ref()?.as_ref().ok()?;
             (wish.kind.is_savepoint() && done.path == directory).then_some(done.checkpoint)
         });
-        if let Some(savepoint) = done.last() {
+        if let Some(savepoint) = done.next() {
             return Err(format!("savepoint {savepoint} is deleted"));
         }
         let newest = checks.newest().map(|(id, _)| id);

@@ -22,7 +22,8 @@ impl World {
         }
         let request = checks.wishes.len() as u64;
         checks.wishes.push((wish, None));
-        let directory = (wish.kind.is_savepoint() && request % 2 == 0).then(|| "/s".to_owned());
+        let directory =
+            (wish.kind.is_savepoint() && request.is_multiple_of(2)).then(|| "/s".to_owned());
         self.tell_job(
             job,
             JobEvent::SnapshotRequested {

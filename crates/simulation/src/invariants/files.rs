@@ -23,14 +23,14 @@ pub(super) fn check(world: &World) -> Result<(), String> {
     if let Some(lost) = needed.iter().find(|file| !storage.files.contains(*file)) {
         return Err(format!("{lost} is gone"));
     }
-    let left = storage.files.difference(&needed);
+    let mut left = storage.files.difference(&needed);
     // A shared file that no JobMaster ever heard of can only be found by who made it.
     let heard = |file: &&String| {
         let jobs = world.record.jobs.values();
         let mut heard = jobs.map(|record| record.checks.heard.contains(*file));
         !file.starts_with("/shared/") || heard.any(|heard| heard)
     };
-    match left.filter(heard).next() {
+    match left.find(heard) {
         Some(file) => Err(format!("{file} is left over")),
         None => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! Actions as text.
 
-use flott_model::{ExecutionAttemptId, SlotId};
+use flott_model::{CheckpointId, ExecutionAttemptId, SlotId};
 
 use crate::job::message::{JobAction, Timer, WorkerId};
 
@@ -33,9 +33,9 @@ fn short_slots(slots: &[SlotId]) -> String {
     reason = "the other actions are described by the caller"
 )]
 fn describe_checkpoint(action: &JobAction) -> String {
-    let attempts = |attempts: &[ExecutionAttemptId]| {
+    let told = |what: &str, checkpoint: &CheckpointId, worker, attempts: &[ExecutionAttemptId]| {
         let names: Vec<String> = attempts.iter().map(short_attempt).collect();
-        names.join(" ")
+        format!("{what} {checkpoint} {}: {}", short(worker), names.join(" "))
     };
     match action {
         JobAction::OpenCheckpoint {
@@ -50,14 +50,9 @@ fn describe_checkpoint(action: &JobAction) -> String {
         ),
         JobAction::TriggerCheckpoint {
             worker,
-            attempts: which,
+            attempts,
             trigger,
-        } => format!(
-            "trigger {} {}: {}",
-            trigger.checkpoint,
-            short(worker),
-            attempts(which)
-        ),
+        } => told("trigger", &trigger.checkpoint, worker, attempts),
         JobAction::SnapshotEnumerators { checkpoint } => format!("enumerators {checkpoint}"),
         JobAction::StoreMetadata {
             checkpoint,
@@ -67,21 +62,13 @@ fn describe_checkpoint(action: &JobAction) -> String {
         JobAction::NotifyCompleted {
             worker,
             checkpoint,
-            attempts: which,
-        } => format!(
-            "completed {checkpoint} {}: {}",
-            short(worker),
-            attempts(which)
-        ),
+            attempts,
+        } => told("completed", checkpoint, worker, attempts),
         JobAction::NotifyAborted {
             worker,
             checkpoint,
-            attempts: which,
-        } => format!(
-            "aborted {checkpoint} {}: {}",
-            short(worker),
-            attempts(which)
-        ),
+            attempts,
+        } => told("aborted", checkpoint, worker, attempts),
         JobAction::Discard {
             checkpoint,
             directory,

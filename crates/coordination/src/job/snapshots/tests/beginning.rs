@@ -205,12 +205,12 @@ fn options_travel_with_the_trigger() {
             timestamp_ms: 99,
             result: Ok("/d".to_owned()),
         };
-        let actions = script.core.handle(Duration::ZERO, opened);
-        let mut triggers = actions.into_iter().filter_map(|action| match action {
-            JobAction::TriggerCheckpoint { trigger, .. } => Some(trigger),
-            _ => None,
-        });
-        triggers.next().unwrap()
+        for action in script.core.handle(Duration::ZERO, opened) {
+            if let JobAction::TriggerCheckpoint { trigger, .. } = action {
+                return trigger;
+            }
+        }
+        panic!("nobody is told");
     };
     let settings = CheckpointSettings {
         unaligned: true,
