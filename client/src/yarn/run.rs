@@ -172,6 +172,9 @@ impl Run {
 
     pub(super) fn how_to_follow(&self, id: ApplicationId) -> String {
         let url = self.deployer.rm.tracking_url(id);
-        format!("Follow it at {url}, stop it with: yarn application -kill {id}")
+        format!(
+            "Follow it at {url}, list its jobs with: flott list -yid {id}, end it with: yarn \
+             application -kill {id}"
+        )
     }
 }

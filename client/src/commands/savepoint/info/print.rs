@@ -95,7 +95,13 @@ fn state_lines(lines: &mut Vec<String>, state: &State) {
     } = state;
     let bytes = size(state.bytes);
     let plural = if *rows == 1 { "row" } else { "rows" };
-    lines.push(format!("    {name}: {kind}, {rows} {plural}, {bytes}"));
+    // The timers of a function have no name.
+    let named = if name.is_empty() {
+        (*kind).to_owned()
+    } else {
+        format!("{name}: {kind}")
+    };
+    lines.push(format!("    {named}, {rows} {plural}, {bytes}"));
     if let Some(key) = &state.key {
         lines.push(format!("      key   {key}"));
     }
