@@ -465,7 +465,7 @@ impl Shell {
             JobAction::ReleaseSlots(slots) => {
                 self.ask(ResourceInput::Release { job, slots }).await;
             }
-            JobAction::StartWorker { worker, slots } => self.start(worker, slots).await,
+            JobAction::StartWorker { worker, slots } => self.start_worker(worker, slots).await,
             JobAction::StopWorker(worker) => self.stop(worker).await,
             JobAction::Deploy { worker, tasks } => self.deploy(&worker, tasks),
             JobAction::CancelTasks { worker, attempts } => {
@@ -516,7 +516,7 @@ impl Shell {
         }
     }
 
-    async fn start(&mut self, worker: WorkerId, slots: Vec<u32>) {
+    async fn start_worker(&mut self, worker: WorkerId, slots: Vec<u32>) {
         let host = self.master.view.host(&worker.container);
         let start = self.master.launch.start_worker(&worker, host, slots);
         let container = worker.container;
