@@ -68,7 +68,7 @@ fn two_sizes_of_a_group_are_an_error_that_names_both() {
     let numbers = env
         .from_sequence(1, 9)
         .slot_sharing_group(sized("a", 1.0, 100));
-    numbers.discard().slot_sharing_group(&sized("a", 2.0, 100));
+    numbers.discard().slot_sharing_group(sized("a", 2.0, 100));
     let message = env.execute("two sizes").unwrap_err().to_string();
     assert!(
         message.contains("(1 core, 100 MiB task heap) and (2 cores,"),
