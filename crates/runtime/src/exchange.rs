@@ -6,6 +6,7 @@ mod gate;
 mod inputs;
 mod merge;
 mod port;
+mod scatter;
 mod streams;
 mod writer;
 

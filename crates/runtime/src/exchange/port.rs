@@ -6,8 +6,11 @@ use flott_network::{
     batch_rows,
 };
 use flott_operators::TaskError;
+use flott_operators::keyed::KeySelector;
+use flott_record::hash::stable_hash;
 use flott_record::{Record, codec};
 
+use super::scatter::{Owners, Stage};
 use super::{OutputHalf, PartitionOutput, unbox};
 
 /// Bytes of a full frame.
@@ -15,14 +18,15 @@ const FRAME_BYTES: usize = 32 * 1024;
 /// Memory of all open and queued batches of one exchange inside a process.
 const EXCHANGE_BYTES: usize = 64 << 20;
 
+/// To look at every row for every port is quick for so many ports.
+const FEW_PORTS: usize = 8;
+
 /// One target of an exchange.
 pub enum OutputPort<T> {
     /// A task of this process.
     Local {
         /// The ring.
         sender: LocalSender<T>,
-        /// Rows not sent yet.
-        open: Batch<T>,
     },
     /// A task of another process.
     Remote {
@@ -45,6 +49,11 @@ pub enum OutputPort<T> {
 /// All targets of an exchange, as one subtask of the source sees them.
 pub struct Ports<T> {
     ports: Vec<OutputPort<T>>,
+    /// For each port, the rows for a task of this process that are not sent yet.
+    open: Vec<Batch<T>>,
+    /// All ports lead to tasks of this process.
+    all_local: bool,
+    stage: Stage<T>,
     /// What ports of a blocking edge are parts of.
     partition: Option<Box<PartitionOutput>>,
     /// Rows of a full local batch.
@@ -61,16 +70,18 @@ impl<T: Record> Ports<T> {
     pub fn new(halves: Vec<OutputHalf>) -> Self {
         let capacity = batch_capacity::<T>(halves.len());
         let mut ports = Vec::with_capacity(halves.len());
+        let mut open_batches = Vec::with_capacity(halves.len());
         let mut partition = None;
         for half in halves {
             match half {
                 OutputHalf::Local(boxed) => {
                     let mut sender: LocalSender<T> = unbox(boxed);
-                    let open = sender.buffer(capacity);
-                    ports.push(OutputPort::Local { sender, open });
+                    open_batches.push(sender.buffer(capacity));
+                    ports.push(OutputPort::Local { sender });
                 }
                 OutputHalf::Remote(mut sender) => {
                     let open = sender.buffer();
+                    open_batches.push(Batch::default());
                     ports.push(OutputPort::Remote {
                         sender,
                         open,
@@ -87,8 +98,12 @@ impl<T: Record> Ports<T> {
                 }
             }
         }
+        let is_local = |port: &OutputPort<T>| matches!(port, OutputPort::Local { .. });
         Self {
+            all_local: ports.iter().all(is_local),
             ports,
+            open: open_batches,
+            stage: Stage::default(),
             partition,
             capacity,
             failed: None,
@@ -122,22 +137,132 @@ impl<T: Record> Ports<T> {
 
     #[inline(always)]
     fn put(&mut self, port: usize, row: T, timestamp: i64, hash: Option<u64>) {
+        if self.all_local {
+            return self.put_local(port, row, timestamp, hash);
+        }
         match &mut self.ports[port] {
-            OutputPort::Local { open, .. } => {
-                open.push(row, timestamp);
-                if let Some(hash) = hash {
-                    open.hashes.push(hash);
-                }
-                if open.len() >= self.capacity {
-                    self.ship(port);
-                }
-            }
+            OutputPort::Local { .. } => self.put_local(port, row, timestamp, hash),
             OutputPort::Remote { .. } => self.encode(port, row, timestamp),
             OutputPort::Partition { sub_partition } => {
                 let sub_partition = *sub_partition;
                 self.store(sub_partition, &row, timestamp, hash);
             }
         }
+    }
+
+    #[inline(always)]
+    fn put_local(&mut self, port: usize, row: T, timestamp: i64, hash: Option<u64>) {
+        let open = &mut self.open[port];
+        open.push(row, timestamp);
+        if let Some(hash) = hash {
+            open.hashes.push(hash);
+        }
+        if open.len() >= self.capacity {
+            self.ship(port);
+        }
+    }
+
+    /// Gives rows to one port, as long as none fails. `timestamps` is empty, or has one for each.
+    #[inline(always)]
+    pub fn push_all(
+        &mut self,
+        port: usize,
+        rows: &mut impl ExactSizeIterator<Item = T>,
+        timestamps: &[i64],
+    ) {
+        if !matches!(self.ports[port], OutputPort::Local { .. }) {
+            let mut times = timestamps.iter();
+            while let Some(row) = rows.next() {
+                self.push(port, row, next_time(&mut times));
+                if self.has_failed() {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut later = timestamps;
+        while rows.len() > 0 {
+            let open = &mut self.open[port];
+            let room = self.capacity.saturating_sub(open.len()).max(1);
+            let now;
+            (now, later) = later.split_at(room.min(later.len()));
+            open.extend(room.min(rows.len()), rows, now);
+            if open.len() >= self.capacity {
+                self.ship(port);
+            }
+        }
+    }
+
+    /// Gives rows to the owners of their keys, as long as none fails. `timestamps` is empty, or has one
+    /// for each.
+    ///
+    /// In two loops: the first makes rows and hashes, with nothing in the way of what the processor
+    /// can do at the same time; the second has only rows to move.
+    #[inline(always)]
+    pub(super) fn scatter<S: KeySelector<T>>(
+        &mut self,
+        rows: &mut impl ExactSizeIterator<Item = T>,
+        timestamps: &[i64],
+        selector: &S,
+        owners: &Owners,
+    ) {
+        if !self.all_local {
+            let mut times = timestamps.iter();
+            while let Some(row) = rows.next() {
+                let hash = selector.with(&row, stable_hash);
+                self.push_hashed(owners.port_of(hash), row, next_time(&mut times), hash);
+                if self.has_failed() {
+                    return;
+                }
+            }
+            return;
+        }
+        let mut later = timestamps;
+        let mut stage = std::mem::take(&mut self.stage);
+        while rows.len() > 0 {
+            stage.fill(rows, selector);
+            let now;
+            (now, later) = later.split_at(stage.rows.len().min(later.len()));
+            self.distribute(&mut stage, now, owners);
+        }
+        self.stage = stage;
+    }
+
+    #[inline(never)]
+    fn distribute(&mut self, stage: &mut Stage<T>, timestamps: &[i64], owners: &Owners) {
+        if Stage::<T>::IS_PLAIN && self.ports.len() <= FEW_PORTS {
+            return self.distribute_plain(stage, timestamps, owners);
+        }
+        let hashed = stage.rows.drain(..).zip(&stage.hashes);
+        if timestamps.is_empty() {
+            for (row, hash) in hashed {
+                self.put_local(owners.port_of(*hash), row, NO_TIMESTAMP, Some(*hash));
+            }
+        } else {
+            for ((row, hash), time) in hashed.zip(timestamps) {
+                self.put_local(owners.port_of(*hash), row, *time, Some(*hash));
+            }
+        }
+    }
+
+    /// Port by port: to append to one buffer after the other, row by row, is to wait each time for the
+    /// length that was just written.
+    fn distribute_plain(&mut self, stage: &mut Stage<T>, timestamps: &[i64], owners: &Owners) {
+        for port in 0..self.ports.len() {
+            let count = stage.select(owners.hashes_of(port));
+            let mut from = 0;
+            while from < count {
+                let open = &mut self.open[port];
+                let room = self.capacity.saturating_sub(open.len()).max(1);
+                let now = from..count.min(from + room);
+                from = now.end;
+                stage.copy(now, timestamps, open);
+                if open.len() >= self.capacity {
+                    self.ship(port);
+                }
+            }
+        }
+        stage.rows.clear();
     }
 
     #[inline]
@@ -204,7 +329,8 @@ impl<T: Record> Ports<T> {
     #[inline(never)]
     fn ship(&mut self, port: usize) {
         match &mut self.ports[port] {
-            OutputPort::Local { sender, open } => {
+            OutputPort::Local { sender } => {
+                let open = &mut self.open[port];
                 if open.is_empty() {
                     return;
                 }
@@ -267,7 +393,7 @@ impl<T: Record> Ports<T> {
         self.flush()?;
         for port in &mut self.ports {
             match port {
-                OutputPort::Local { sender, .. } => sender.send(Message::Control(control)),
+                OutputPort::Local { sender } => sender.send(Message::Control(control)),
                 OutputPort::Remote { sender, .. } => sender.control(control),
                 OutputPort::Partition { .. } => (),
             }
@@ -283,7 +409,7 @@ impl<T: Record> Ports<T> {
         let mut room = true;
         for port in &mut self.ports {
             room &= match port {
-                OutputPort::Local { sender, .. } => sender.settle(),
+                OutputPort::Local { sender } => sender.settle(),
                 OutputPort::Remote { sender, .. } => sender
                     .settle()
                     .map_err(|error| TaskError::transient(format!("sending failed: {error}")))?,
@@ -323,7 +449,7 @@ impl<T: Record> Ports<T> {
     /// Tell what waits in the channels.
     pub fn gauges(&self) -> impl Iterator<Item = QueueGauge> {
         self.ports.iter().filter_map(|port| match port {
-            OutputPort::Local { sender, .. } => Some(sender.gauge()),
+            OutputPort::Local { sender } => Some(sender.gauge()),
             OutputPort::Remote { sender, .. } => Some(sender.gauge()),
             OutputPort::Partition { .. } => None,
         })
@@ -347,6 +473,10 @@ impl<T: Record> Ports<T> {
         let partition = self.partition.as_ref();
         sent + partition.map_or(0, |partition| partition.bytes_out())
     }
+}
+
+fn next_time(timestamps: &mut std::slice::Iter<'_, i64>) -> i64 {
+    timestamps.next().copied().unwrap_or(NO_TIMESTAMP)
 }
 
 /// Rows of a full batch: smaller when there are many channels, so that memory stays bounded

@@ -2,19 +2,41 @@
 
 use std::sync::Arc;
 
-use flott_network::Control;
+use flott_network::{Control, NO_TIMESTAMP};
 use flott_operators::keyed::KeySelector;
 use flott_operators::pipe::Writer;
 use flott_operators::{Collect, TaskCounters, TaskError};
 use flott_record::Record;
-use flott_record::hash::{key_group, stable_hash, subtask_of};
+use flott_record::hash::stable_hash;
 
 use super::Ports;
+use super::scatter::Owners;
 
 /// Decides where a row goes.
 pub trait Router<T>: Send {
     /// Puts the row into the port (or ports) it belongs to.
     fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>);
+
+    /// The same for rows one after the other, as long as none fails. `timestamps` is empty, or has one
+    /// for each of them.
+    #[inline(always)]
+    fn route_all(
+        &mut self,
+        rows: &mut impl ExactSizeIterator<Item = T>,
+        timestamps: &[i64],
+        ports: &mut Ports<T>,
+    ) where
+        T: Record,
+    {
+        let mut timestamps = timestamps.iter();
+        while let Some(row) = rows.next() {
+            let timestamp = timestamps.next().copied().unwrap_or(NO_TIMESTAMP);
+            self.route(row, timestamp, ports);
+            if ports.has_failed() {
+                return;
+            }
+        }
+    }
 }
 
 /// A router and its ports: the end of a chain.
@@ -57,6 +79,11 @@ impl<T: Record, R: Router<T>> Collect<T> for ExchangeWriter<T, R> {
     }
 
     #[inline(always)]
+    fn collect_all(&mut self, rows: &mut impl ExactSizeIterator<Item = T>, timestamps: &[i64]) {
+        self.router.route_all(rows, timestamps, &mut self.ports);
+    }
+
+    #[inline(always)]
     fn is_full(&self) -> bool {
         self.ports.is_full()
     }
@@ -96,22 +123,15 @@ impl<T: Record, R: Router<T>> Writer<T> for ExchangeWriter<T, R> {
 /// By the key group of the row's key.
 pub struct KeyRouter<S> {
     selector: S,
-    /// Key group → port.
-    table: Vec<u16>,
-    max_parallelism: u32,
+    owners: Owners,
 }
 
 impl<S> KeyRouter<S> {
     /// For a target with so many subtasks and key groups.
     pub fn new(selector: S, parallelism: u32, max_parallelism: u32) -> Self {
-        let table = (0..max_parallelism)
-            // Parallelism ≤ 32768 is checked by JobGraph::validate.
-            .map(|group| subtask_of(group, parallelism, max_parallelism) as u16)
-            .collect();
         Self {
             selector,
-            table,
-            max_parallelism,
+            owners: Owners::new(parallelism, max_parallelism),
         }
     }
 }
@@ -120,8 +140,17 @@ impl<T: Record, S: KeySelector<T>> Router<T> for KeyRouter<S> {
     #[inline(always)]
     fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
         let hash = self.selector.with(&row, stable_hash);
-        let port = self.table[key_group(hash, self.max_parallelism) as usize];
-        ports.push_hashed(port as usize, row, timestamp, hash);
+        ports.push_hashed(self.owners.port_of(hash), row, timestamp, hash);
+    }
+
+    #[inline(always)]
+    fn route_all(
+        &mut self,
+        rows: &mut impl ExactSizeIterator<Item = T>,
+        timestamps: &[i64],
+        ports: &mut Ports<T>,
+    ) {
+        ports.scatter(rows, timestamps, &self.selector, &self.owners);
     }
 }
 
@@ -227,6 +256,16 @@ impl<T: Record> Router<T> for FirstRouter {
     #[inline(always)]
     fn route(&mut self, row: T, timestamp: i64, ports: &mut Ports<T>) {
         ports.push(0, row, timestamp);
+    }
+
+    #[inline(always)]
+    fn route_all(
+        &mut self,
+        rows: &mut impl ExactSizeIterator<Item = T>,
+        timestamps: &[i64],
+        ports: &mut Ports<T>,
+    ) {
+        ports.push_all(0, rows, timestamps);
     }
 }
 

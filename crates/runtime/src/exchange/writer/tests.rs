@@ -4,20 +4,21 @@ use std::sync::atomic::Ordering;
 
 use flott_network::{Batch, LocalReceiver, Message, NO_TIMESTAMP, Waker, local_channel};
 use flott_operators::keyed::{ByRef, ByValue};
+use flott_record::hash::{key_group, subtask_of};
 use proptest::prelude::*;
 
 use super::super::OutputHalf;
 use super::*;
 
 /// A writer into rings that hold so many messages, and the other ends.
-fn writer<R: Router<u64>>(
+fn writer<T: Record, R: Router<T>>(
     ports: usize,
     ring: usize,
     router: R,
-) -> (ExchangeWriter<u64, R>, Vec<LocalReceiver<u64>>) {
+) -> (ExchangeWriter<T, R>, Vec<LocalReceiver<T>>) {
     let (halves, receivers) = (0..ports)
         .map(|_| {
-            let (sender, receiver) = local_channel::<u64>(ring, Waker::default(), Waker::default());
+            let (sender, receiver) = local_channel::<T>(ring, Waker::default(), Waker::default());
             (OutputHalf::Local(Box::new(sender)), receiver)
         })
         .unzip();
@@ -33,7 +34,7 @@ fn write<R: Router<u64>>(writer: &mut ExchangeWriter<u64, R>, rows: impl IntoIte
 }
 
 /// What arrived: batches and control elements.
-fn receive(receiver: &mut LocalReceiver<u64>) -> (Vec<Batch<u64>>, Vec<Control>) {
+fn receive<T>(receiver: &mut LocalReceiver<T>) -> (Vec<Batch<T>>, Vec<Control>) {
     let (mut batches, mut controls) = (Vec::new(), Vec::new());
     while let Some(message) = receiver.receive() {
         match message {
@@ -177,7 +178,76 @@ fn event_times_stay_with_their_rows() {
     }
 }
 
+/// All that came through a port.
+fn joined<T>(receiver: &mut LocalReceiver<T>) -> Batch<T> {
+    let mut all = Batch::default();
+    for batch in receive(receiver).0 {
+        all.hashes.extend(batch.hashes);
+        let times = batch.timestamps.iter().copied();
+        let times = times.chain(std::iter::repeat(NO_TIMESTAMP));
+        for (row, time) in batch.rows.into_iter().zip(times) {
+            all.push(row, time);
+        }
+    }
+    all
+}
+
+/// Writes rows one by one through one writer, and in groups through another: both must send the same.
+fn at_once_as_singly<T, R>(ports: usize, router: impl Fn() -> R, groups: &[(Vec<T>, bool)])
+where
+    T: Record + std::fmt::Debug + PartialEq,
+    R: Router<T>,
+{
+    let (mut singly, mut singly_ends) = writer(ports, 1_000, router());
+    let (mut at_once, mut at_once_ends) = writer(ports, 1_000, router());
+    for (group, (rows, timed)) in groups.iter().enumerate() {
+        let times: Vec<i64> = (0..rows.len()).map(|at| (group * 7 + at) as i64).collect();
+        for (row, time) in rows.iter().zip(&times) {
+            singly.collect(row.clone(), if *timed { *time } else { NO_TIMESTAMP });
+        }
+        let times = if *timed { times.as_slice() } else { &[] };
+        at_once.collect_all(&mut rows.iter().cloned(), times);
+    }
+    singly.flush().unwrap();
+    at_once.flush().unwrap();
+    for (singly, at_once) in singly_ends.iter_mut().zip(&mut at_once_ends) {
+        let (singly, at_once) = (joined(singly), joined(at_once));
+        assert_eq!(at_once.rows, singly.rows);
+        assert_eq!(at_once.timestamps, singly.timestamps);
+        assert_eq!(at_once.hashes, singly.hashes);
+    }
+    let counted =
+        |writer: &ExchangeWriter<T, R>| writer.counters.records_out.load(Ordering::Relaxed);
+    assert_eq!(counted(&at_once), counted(&singly));
+}
+
 proptest! {
+    /// Rows that are nothing but bytes, and others; few ports, and many.
+    #[test]
+    fn rows_at_once_go_where_they_go_singly(
+        groups in proptest::collection::vec((0..1_500_u64, any::<u64>(), any::<bool>()), 0..5),
+        parallelism in 1..14_u32,
+    ) {
+        let groups: Vec<(Vec<u64>, bool)> = groups
+            .into_iter()
+            .map(|(count, seed, timed)| {
+                let rows = (0..count).map(|at| seed.wrapping_add(at).wrapping_mul(seed | 1) >> 40);
+                (rows.collect(), timed)
+            })
+            .collect();
+        let texts: Vec<(Vec<String>, bool)> = groups
+            .iter()
+            .map(|(rows, timed)| (rows.iter().map(u64::to_string).collect(), *timed))
+            .collect();
+        let ports = parallelism as usize;
+        let by_value = || KeyRouter::new(ByValue::new(|row: &u64| row % 50), parallelism, 128);
+        at_once_as_singly(ports, by_value, &groups);
+        let by_ref = || KeyRouter::new(ByRef::new(|row: &String| row), parallelism, 128);
+        at_once_as_singly(ports, by_ref, &texts);
+        at_once_as_singly(ports, || FirstRouter, &texts);
+        at_once_as_singly(ports, RoundRobinRouter::default, &groups);
+    }
+
     /// Every row goes to the owner of its key group, with the hash of its key, in order.
     #[test]
     fn keyed_rows_go_to_the_owner_of_their_key_group(
