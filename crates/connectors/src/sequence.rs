@@ -1,6 +1,6 @@
 //! Consecutive numbers, split into ranges.
 
-use flott_network::{Batch, NO_TIMESTAMP, batch_rows};
+use flott_network::{Batch, batch_rows};
 use flott_operators::TaskError;
 use flott_operators::source::{
     Boundedness, EnumeratorContext, ReaderContext, ReaderProgress, Source, SourceReader,
@@ -110,7 +110,7 @@ impl SourceReader for SequenceReader {
         let end = next
             .saturating_add(batch_rows::<i64>() as i64 - 1)
             .min(last);
-        (next..=end).for_each(|number| batch.push(number, NO_TIMESTAMP));
+        batch.rows.extend(next..=end);
         if end == last {
             self.range = None;
             return Ok(ReaderProgress::SplitFinished);

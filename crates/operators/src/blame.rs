@@ -61,7 +61,7 @@ impl Site {
     }
 
     /// Records given so far.
-    pub(crate) fn records(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.records
     }
 
@@ -76,6 +76,28 @@ impl Site {
             in_record: false,
             timer: None,
         }
+    }
+
+    /// As [`Site::scope`], for records only. Call [`Records::end`] when all is well.
+    #[inline(always)]
+    pub(crate) fn records(&mut self) -> Records<'_> {
+        OPERATOR.set(0);
+        let count = self.records;
+        Records { site: self, count }
+    }
+
+    /// The code was left by a panic at that record. Takes the number, not a reference to where it is
+    /// counted: for that, every record would be counted in memory.
+    #[cold]
+    #[inline(never)]
+    fn unwound(&mut self, records: u64) {
+        let scope = Scope {
+            site: self,
+            records,
+            in_record: true,
+            timer: None,
+        };
+        drop(scope);
     }
 
     /// Adds operator and record to the user's error.
@@ -166,6 +188,35 @@ impl Drop for Scope<'_> {
             // The innermost is told first; those around it know less.
             PLACE.with_borrow_mut(|known| known.get_or_insert(place).len());
         }
+    }
+}
+
+/// While the records of a batch are processed in a loop that has to be fast.
+pub(crate) struct Records<'a> {
+    site: &'a mut Site,
+    count: u64,
+}
+
+impl Records<'_> {
+    /// The next record, counted from 1 since the start of the subtask's attempt.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) {
+        self.count += 1;
+    }
+
+    /// The batch is done.
+    #[inline(always)]
+    pub(crate) fn end(self) {
+        self.site.records = self.count;
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Records<'_> {
+    // Only reached by unwinding: `end` forgets it.
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.site.unwound(self.count);
     }
 }
 

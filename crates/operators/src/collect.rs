@@ -1,5 +1,7 @@
 //! Where an operator puts what it emits.
 
+use flott_network::NO_TIMESTAMP;
+
 use crate::TaskError;
 
 /// Takes rows one by one. Implemented by batches and writers, so that a fused run of operators ends
@@ -14,6 +16,26 @@ pub trait Collect<T> {
     fn collect_if(&mut self, row: T, timestamp: i64, keep: bool) {
         if keep {
             self.collect(row, timestamp);
+        }
+    }
+
+    /// Takes rows one after the other, as long as none fails; `timestamps` is empty, or has one for
+    /// each of them. A buffer looks at its room once for all of them.
+    ///
+    /// What the iterator does ends up in the loop of the buffer if `next` is `#[inline(always)]`. Its
+    /// counters are in registers then, unless something in it has a destructor.
+    #[inline(always)]
+    fn collect_all(&mut self, rows: &mut impl ExactSizeIterator<Item = T>, timestamps: &[i64])
+    where
+        Self: Sized,
+    {
+        let mut timestamps = timestamps.iter();
+        while let Some(row) = rows.next() {
+            let timestamp = timestamps.next().copied().unwrap_or(NO_TIMESTAMP);
+            self.collect(row, timestamp);
+            if self.has_failed() {
+                return;
+            }
         }
     }
 

@@ -195,6 +195,20 @@ impl<T: Data> Collect<T> for Output<T> {
     }
 
     #[inline(always)]
+    fn collect_all(&mut self, rows: &mut impl ExactSizeIterator<Item = T>, timestamps: &[i64]) {
+        let mut later = timestamps;
+        while rows.len() > 0 && self.failed.is_none() {
+            let room = batch_rows::<T>().saturating_sub(self.buffer.len()).max(1);
+            let now;
+            (now, later) = later.split_at(room.min(later.len()));
+            self.buffer.extend(room.min(rows.len()), rows, now);
+            if self.buffer.len() >= batch_rows::<T>() {
+                self.pass_on();
+            }
+        }
+    }
+
+    #[inline(always)]
     fn is_full(&self) -> bool {
         self.full
     }

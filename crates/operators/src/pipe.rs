@@ -30,6 +30,8 @@ pub trait Pipe<In>: Clone + Send + Sync + 'static {
     type State: Default + Send + 'static;
     /// How many operators the run has.
     const OPERATORS: u32;
+    /// Whether each row that enters gives exactly one row, at once and with the same event time.
+    const ONE_TO_ONE: bool;
 
     /// Processes one row.
     fn each<C: Collect<Self::Out>>(
@@ -58,6 +60,7 @@ impl<T: Data> Pipe<T> for Identity {
     type Out = T;
     type State = ();
     const OPERATORS: u32 = 0;
+    const ONE_TO_ONE: bool = true;
 
     #[inline(always)]
     fn each<C: Collect<T>>(&mut self, (): &mut (), row: T, timestamp: i64, out: &mut C) {

@@ -3,13 +3,14 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::vec::Drain;
 
 use flott_network::{Batch, Control};
 use flott_record::Data;
 use flott_state::{IntoRows, KeyedTable};
 
 use super::{Fold, KeySelector, take_hashes};
-use crate::blame::Site;
+use crate::blame::{Records, Site};
 use crate::checkpoint::cannot;
 use crate::{BatchSink, Collect, OperatorCheckpoints, Output, SubtaskContext, TaskError};
 
@@ -84,26 +85,21 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
             site,
             ..
         } = self;
-        let mut scope = site.scope();
         let mut hashes = take_hashes(batch, selector);
-        for ((row, timestamp), hash) in batch.drain().zip(&hashes) {
-            scope.next();
-            // The key is part of the row, and the row is consumed: find first, change then.
-            let found = selector.with(&row, |key| table.find(*hash, key));
-            let result = match found.and_then(|position| table.at_mut(position)) {
-                Some(value) => {
-                    fold.add(value, row);
-                    fold.result(value)
-                }
-                None => {
-                    let key = selector.with(&row, Clone::clone);
-                    let value = fold.first(row);
-                    fold.result(table.insert_new(*hash, key, value))
-                }
-            };
-            output.collect(result, timestamp);
-        }
-        drop(scope);
+        let mut records = site.records();
+        let mut rows = batch.rows.drain(..);
+        let mut results = Results {
+            rows: &mut rows,
+            hashes: hashes.iter(),
+            selector,
+            fold,
+            table,
+            records: &mut records,
+        };
+        output.collect_all(&mut results, &batch.timestamps);
+        records.end();
+        drop(rows);
+        batch.timestamps.clear();
         hashes.clear();
         batch.hashes = hashes;
         self.output.hand_on()
@@ -130,6 +126,51 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
         self.output.settle()
     }
 }
+
+/// Folds rows one by one, and gives the value of each row's key.
+struct Results<'a, 's, 'r, T, S: KeySelector<T>, F: Fold<T>> {
+    rows: &'a mut Drain<'r, T>,
+    hashes: std::slice::Iter<'a, u64>,
+    selector: &'a S,
+    fold: &'a mut F,
+    table: &'a mut KeyedTable<S::Key, F::Value>,
+    records: &'a mut Records<'s>,
+}
+
+impl<T: Data, S: KeySelector<T>, F: Fold<T>> Iterator for Results<'_, '_, '_, T, S, F> {
+    type Item = F::Out;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<F::Out> {
+        let (row, hash) = (self.rows.next()?, *self.hashes.next()?);
+        self.records.next();
+        let Self {
+            selector,
+            fold,
+            table,
+            ..
+        } = self;
+        // The key is part of the row, and the row is consumed: find first, change then.
+        Some(match selector.with(&row, |key| table.get_mut(hash, key)) {
+            Some(value) => {
+                fold.add(value, row);
+                fold.result(value)
+            }
+            None => {
+                let key = selector.with(&row, Clone::clone);
+                let value = fold.first(row);
+                fold.result(table.insert_new(hash, key, value))
+            }
+        })
+    }
+
+    #[inline(always)]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rows.size_hint()
+    }
+}
+
+impl<T: Data, S: KeySelector<T>, F: Fold<T>> ExactSizeIterator for Results<'_, '_, '_, T, S, F> {}
 
 /// A value with the latest event time of its rows.
 struct Latest<V> {

@@ -133,6 +133,7 @@ where
     type Out = U;
     type State = Emission<P::State, U>;
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<U>>(

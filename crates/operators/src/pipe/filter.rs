@@ -60,6 +60,7 @@ where
     /// How many passed.
     type State = (P::State, u64);
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<P::Out>>(
@@ -176,6 +177,7 @@ where
     /// How many passed.
     type State = (P::State, u64);
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<P::Out>>(

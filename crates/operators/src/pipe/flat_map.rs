@@ -123,6 +123,7 @@ where
     type Out = I::Item;
     type State = Expansion<P::State, I::IntoIter>;
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<I::Item>>(
@@ -245,6 +246,7 @@ where
     type Out = I::Item;
     type State = Expansion<P::State, I::IntoIter>;
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<I::Item>>(

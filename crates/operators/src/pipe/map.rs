@@ -60,6 +60,7 @@ where
     type Out = U;
     type State = P::State;
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = P::ONE_TO_ONE;
 
     #[inline(always)]
     fn each<C: Collect<U>>(&mut self, state: &mut P::State, row: In, timestamp: i64, out: &mut C) {
@@ -164,6 +165,7 @@ where
     type Out = U;
     type State = P::State;
     const OPERATORS: u32 = P::OPERATORS + 1;
+    const ONE_TO_ONE: bool = false;
 
     #[inline(always)]
     fn each<C: Collect<U>>(&mut self, state: &mut P::State, row: In, timestamp: i64, out: &mut C) {

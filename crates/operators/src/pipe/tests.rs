@@ -7,7 +7,7 @@ use super::*;
 use crate::blame;
 use crate::chain::testing::{Keep, Narrow};
 use crate::{BatchSink, Output, SubtaskContext, TaskError};
-use flott_network::Batch;
+use flott_network::{Batch, NO_TIMESTAMP};
 
 fn link<P: Pipe<In>, In: Data>(pipe: P, keep: &Keep<P::Out>) -> PipeLink<P, In> {
     let context = SubtaskContext::for_tests("Run");
@@ -34,6 +34,38 @@ fn a_fused_run_equals_its_parts() {
     link.batch(&mut batch).unwrap();
     assert_eq!(keep.rows().len(), 20_000);
     assert_eq!(keep.0.lock().unwrap()[19_999], (3, 9_999));
+}
+
+/// Maps keep rows and times together whether rows have times or not, and send all of them on whether
+/// there is room or not.
+#[test]
+fn maps_alone_give_a_row_for_each() {
+    const ROWS: u64 = 10_000;
+    for timed in [false, true] {
+        let mut seen = 0;
+        let map = Map::new(Identity, move |row: u64| {
+            seen += 1;
+            (row * 2, seen)
+        });
+        assert!(<Map<Identity, fn(u64) -> u64> as Pipe<u64>>::ONE_TO_ONE);
+        let keep = Keep::default();
+        let mut link = link(map, &keep);
+        for part in 0..2 {
+            let mut batch = Batch::default();
+            for row in part * ROWS..(part + 1) * ROWS {
+                batch.push(row, if timed { row as i64 } else { NO_TIMESTAMP });
+            }
+            link.batch(&mut batch).unwrap();
+            assert!(batch.is_empty() && batch.timestamps.is_empty());
+        }
+        let time = |row| if timed { row as i64 } else { NO_TIMESTAMP };
+        let expected: Vec<_> = (0..2 * ROWS)
+            .map(|row| ((row * 2, row + 1), time(row)))
+            .collect();
+        assert_eq!(*keep.0.lock().unwrap(), expected);
+    }
+    let narrow = through_a_narrow_target(Map::new(Identity, |row: u64| row + 1), 30_000);
+    assert_eq!(narrow, (1..=30_000).collect::<Vec<_>>());
 }
 
 #[test]
@@ -246,4 +278,23 @@ fn a_parked_run_is_counted_as_far_as_it_came() {
         Ok::<(), String>(())
     });
     counted_while_parked(Map::new(emit, last), &seen);
+}
+
+#[test]
+fn a_panic_in_maps_alone_names_operator_and_record() {
+    let keep = Keep::default();
+    let pipe = Map::new(Map::new(Identity, |row: u32| row), |row: u32| {
+        10 / (3 - row)
+    });
+    let mut context = SubtaskContext::for_tests("Map");
+    context.names = ["Map".to_owned(), "Divide".to_owned()].into();
+    let mut link = PipeLink::new(pipe, Output::to(Box::new(keep.clone())), &context);
+    let mut batch = Batch::default();
+    (0..2).for_each(|row| batch.push(row, 0));
+    link.batch(&mut batch).unwrap();
+    (2..5).for_each(|row| batch.push(row, 0));
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| link.batch(&mut batch)));
+    assert!(caught.is_err());
+    let place = blame::take_place();
+    assert_eq!(place.as_deref(), Some("operator 'Divide', record 4"));
 }
