@@ -47,6 +47,17 @@ fn sources_are_told_to_begin() {
 }
 
 #[test]
+fn without_a_directory_the_jobmanager_holds_them() {
+    let mut script = Script::checkpointing(every_ten_seconds());
+    script.due(1, 10);
+    let triggered = script.place(1, Ok(String::new()));
+    assert_eq!(
+        triggered,
+        ["trigger 1 a#0: v0_0_0", "trigger 1 b#1: v0_1_0"]
+    );
+}
+
+#[test]
 fn only_as_many_are_on_their_way_as_may_be() {
     let mut script = Script::checkpointing(every_ten_seconds());
     script.due(1, 10);
