@@ -198,20 +198,31 @@ async fn a_savepoint_is_taken_shown_and_disposed_of() {
 async fn a_checkpoint_out_of_turn() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path().to_str().unwrap();
-    let settings = [
-        ("execution.checkpointing.interval", "1 h"),
+    for (key, place) in [
         ("execution.checkpointing.dir", dir),
-    ];
-    let running = Running::start(&settings).await;
-    let path = running.path("/checkpoints");
-    let body = json!({ "checkpointType": "FULL" });
-    let operation = running.operation(&path, &path, body).await;
-    let id = operation["checkpointId"].as_u64();
-    let id = id.unwrap_or_else(|| panic!("no checkpoint: {operation}"));
-    let shown = running.server.get(&path).await;
-    assert_eq!(shown["latest"]["completed"]["id"], id);
-    let config = format!("{path}/config");
-    assert_eq!(running.server.get(&config).await["interval"], 3_600_000);
+        // The JobManager holds it.
+        ("execution.checkpointing.storage", "jobmanager"),
+    ] {
+        let settings = [("execution.checkpointing.interval", "1 h"), (key, place)];
+        let running = Running::start(&settings).await;
+        let path = running.path("/checkpoints");
+        let body = json!({ "checkpointType": "FULL" });
+        let operation = running.operation(&path, &path, body).await;
+        let id = operation["checkpointId"].as_u64();
+        let id = id.unwrap_or_else(|| panic!("no checkpoint: {operation}"));
+        let shown = running.server.get(&path).await;
+        let completed = &shown["latest"]["completed"];
+        assert_eq!(completed["id"], id);
+        let external = completed["external_path"].as_str().unwrap();
+        let expected = if place == dir {
+            format!("file://{dir}/{}/chk-{id}", running.job)
+        } else {
+            "<checkpoint-not-externally-addressable>".to_owned()
+        };
+        assert_eq!(external, expected);
+        let config = format!("{path}/config");
+        assert_eq!(running.server.get(&config).await["interval"], 3_600_000);
+    }
 }
 
 #[tokio::test]
