@@ -242,11 +242,7 @@ mod tests {
             let times: Vec<i64> = rows.clone().map(|row| row as i64).collect();
             rows.clone()
                 .for_each(|row| singly.push(row, if timed { row as i64 } else { NO_TIMESTAMP }));
-            at_once.extend(
-                count as usize,
-                &mut { rows },
-                if timed { &times } else { &[] },
-            );
+            at_once.extend(count, &mut { rows }, if timed { &times } else { &[] });
             assert_eq!(at_once.rows, singly.rows);
             assert_eq!(at_once.timestamps, singly.timestamps);
         }

@@ -30,7 +30,7 @@ pub trait Collect<T> {
         Self: Sized,
     {
         let mut timestamps = timestamps.iter();
-        while let Some(row) = rows.next() {
+        for row in rows.by_ref() {
             let timestamp = timestamps.next().copied().unwrap_or(NO_TIMESTAMP);
             self.collect(row, timestamp);
             if self.has_failed() {

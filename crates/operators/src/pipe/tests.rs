@@ -47,7 +47,7 @@ fn maps_alone_give_a_row_for_each() {
             seen += 1;
             (row * 2, seen)
         });
-        assert!(<Map<Identity, fn(u64) -> u64> as Pipe<u64>>::ONE_TO_ONE);
+        const { assert!(<Map<Identity, fn(u64) -> u64> as Pipe<u64>>::ONE_TO_ONE) };
         let keep = Keep::default();
         let mut link = link(map, &keep);
         for part in 0..2 {

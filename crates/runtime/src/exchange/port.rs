@@ -172,7 +172,7 @@ impl<T: Record> Ports<T> {
     ) {
         if !matches!(self.ports[port], OutputPort::Local { .. }) {
             let mut times = timestamps.iter();
-            while let Some(row) = rows.next() {
+            for row in rows.by_ref() {
                 self.push(port, row, next_time(&mut times));
                 if self.has_failed() {
                     return;
@@ -208,7 +208,7 @@ impl<T: Record> Ports<T> {
     ) {
         if !self.all_local {
             let mut times = timestamps.iter();
-            while let Some(row) = rows.next() {
+            for row in rows.by_ref() {
                 let hash = selector.with(&row, stable_hash);
                 self.push_hashed(owners.port_of(hash), row, next_time(&mut times), hash);
                 if self.has_failed() {

@@ -29,7 +29,7 @@ pub trait Router<T>: Send {
         T: Record,
     {
         let mut timestamps = timestamps.iter();
-        while let Some(row) = rows.next() {
+        for row in rows.by_ref() {
             let timestamp = timestamps.next().copied().unwrap_or(NO_TIMESTAMP);
             self.route(row, timestamp, ports);
             if ports.has_failed() {
