@@ -126,6 +126,10 @@ pub struct StoredCommittable {
     /// The encoded committable.
     #[prost(bytes = "vec", tag = "2")]
     pub committable: Vec<u8>,
+    /// Unlike that of any other of the job, whatever it says; it is the same whenever this one is handed
+    /// over. Empty: nobody can tell whether it came before.
+    #[prost(string, tag = "3")]
+    pub id: String,
 }
 
 impl StoredCommittable {

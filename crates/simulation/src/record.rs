@@ -132,5 +132,6 @@ pub(crate) fn output_of(attempt: ExecutionAttemptId) -> StoredCommittable {
     StoredCommittable {
         operator: u128::from(attempt.vertex.0).to_be_bytes().to_vec(),
         committable: attempt.to_string().into_bytes(),
+        id: attempt.to_string(),
     }
 }

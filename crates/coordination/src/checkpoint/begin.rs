@@ -175,6 +175,8 @@ impl Checkpoints {
         };
         pending.directory.clone_from(&directory);
         pending.timestamp_ms = timestamp_ms;
+        let finished = tasks.iter().flatten().filter(|it| it.finished.is_some());
+        pending.finished = finished.map(|it| it.attempt).collect();
         pending.stage = Stage::Collecting(Collecting::new(tasks));
         let kind = pending.kind;
         let trigger = CheckpointTrigger {

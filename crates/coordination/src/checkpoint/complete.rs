@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use flott_model::{CheckpointId, Failure, JobStatus, StoredCommittable};
+use flott_model::{CheckpointId, Failure, JobStatus};
 
 use super::abort::Manner;
 use super::begin::transient;
@@ -44,6 +44,7 @@ impl Checkpoints {
             request,
             stage: Stage::Storing(metadata),
             directory,
+            finished,
             ..
         }) = self.pending.remove(&checkpoint)
         else {
@@ -63,7 +64,9 @@ impl Checkpoints {
                 directory,
                 path: path.clone(),
             };
+            let covered = stored.metadata.committables().cloned().collect();
             self.restorable(now, Arc::new(stored), !kind.is_savepoint());
+            self.effects.push(Effect::Covered(covered, finished));
         }
         if let Some(request) = request {
             self.fulfil(request, SnapshotResult { checkpoint, path });
@@ -73,7 +76,6 @@ impl Checkpoints {
     /// From here on a restart begins from it.
     fn restorable(&mut self, now: Timestamp, stored: Arc<StoredCheckpoint>, owned: bool) {
         let checkpoint = stored.metadata.checkpoint();
-        let covered: Vec<StoredCommittable> = stored.metadata.committables().cloned().collect();
         self.full &= !owned;
         let subsumed = self.completed.add(stored, owned);
         self.retire(subsumed);
@@ -85,7 +87,6 @@ impl Checkpoints {
             self.abort(now, id, transient(&why), Manner::GivenUp);
         }
         self.effects.push(Effect::NotifyCompleted(checkpoint));
-        self.effects.push(Effect::Covered(covered));
     }
 
     /// These are not needed any more, but what is on its way may have taken over files of theirs.

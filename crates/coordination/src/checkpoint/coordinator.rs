@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use flott_model::{
-    CheckpointId, Epoch, Failure, JobGraph, JobId, RuntimeMode, StoredCommittable, SubtaskRestore,
-    VertexId, VertexSnapshot,
+    CheckpointId, Epoch, ExecutionAttemptId, Failure, JobGraph, JobId, RuntimeMode,
+    StoredCommittable, SubtaskRestore, VertexId, VertexSnapshot,
 };
 
 use super::completed::{Completed, Rest};
@@ -80,8 +80,8 @@ pub(crate) enum Effect {
     NotifyCompleted(CheckpointId),
     /// All workers are told that a checkpoint will not be.
     NotifyAborted(CheckpointId),
-    /// These can be committed now.
-    Covered(Vec<StoredCommittable>),
+    /// These can be committed now. Of the attempts nothing else is left to be committed.
+    Covered(Vec<StoredCommittable>, Vec<ExecutionAttemptId>),
     /// The job fails, and may be restarted.
     FailJob(Failure),
     /// The job is cancelled: its savepoint is complete.
@@ -256,7 +256,7 @@ impl Checkpoints {
     }
 
     /// The attempts that a checkpoint on its way waits for; for tests.
-    pub(crate) fn participants(&self) -> impl Iterator<Item = flott_model::ExecutionAttemptId> {
+    pub(crate) fn participants(&self) -> impl Iterator<Item = ExecutionAttemptId> {
         self.pending.values().flat_map(|pending| {
             let collecting = match &pending.stage {
                 super::pending::Stage::Collecting(collecting) => Some(collecting),

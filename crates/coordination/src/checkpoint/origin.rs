@@ -106,8 +106,14 @@ impl Checkpoints {
         let covered = stored.metadata.committables();
         // Without its sink nobody can commit it; that it is left behind was allowed.
         let covered = covered.filter(|it| it.uid().is_some_and(|uid| known.contains(&uid)));
-        let covered: Vec<StoredCommittable> = covered.cloned().collect();
-        self.effects.push(Effect::Covered(covered));
+        let id = stored.metadata.id;
+        // Named anew: attempts of another job may have the names of this one's.
+        let covered = covered.enumerate().map(|(place, known)| StoredCommittable {
+            id: format!("r{id}#{place}"),
+            ..known.clone()
+        });
+        let covered = covered.collect();
+        self.effects.push(Effect::Covered(covered, Vec::new()));
     }
 
     /// Lays out the newest checkpoint for the job's subtasks.

@@ -34,6 +34,8 @@ pub(super) struct Pending {
     /// Its own; empty until it is opened.
     pub(super) directory: String,
     pub(super) timestamp_ms: i64,
+    /// Who had finished when it began: all that they left is in it.
+    pub(super) finished: Vec<ExecutionAttemptId>,
 }
 
 /// How far a pending checkpoint is.
@@ -80,6 +82,7 @@ impl Pending {
             stage: Stage::Opening,
             directory: String::new(),
             timestamp_ms: 0,
+            finished: Vec::new(),
         }
     }
 

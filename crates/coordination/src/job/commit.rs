@@ -37,10 +37,10 @@ pub(super) struct Commits {
     /// Since something was committed.
     failed_rounds: u32,
     lost_processes: u32,
-    /// Committed since the newest checkpoint, and between it and the one before: a task that had not
-    /// heard of a checkpoint hands over once more what that covered.
-    done: BTreeSet<StoredCommittable>,
-    done_before: BTreeSet<StoredCommittable>,
+    /// Ids of those that were committed since the newest checkpoint, and between it and the one before:
+    /// a task that had not heard of a checkpoint hands over once more what that covered.
+    done: BTreeSet<String>,
+    done_before: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -67,12 +67,9 @@ impl Commits {
 
     /// Those that no complete checkpoint covers, as far as is remembered.
     pub(super) fn uncovered(&self, outputs: &[StoredCommittable]) -> Vec<StoredCommittable> {
-        let covered = |output: &&StoredCommittable| {
-            self.done.contains(output)
-                || self.done_before.contains(output)
-                || self.open.contains(output)
-        };
-        outputs.iter().filter(|it| !covered(it)).cloned().collect()
+        let known = self.known();
+        let uncovered = outputs.iter().filter(|it| !known.contains(&it.id));
+        uncovered.cloned().collect()
     }
 
     /// A checkpoint is complete that covers these.
@@ -82,18 +79,21 @@ impl Commits {
     }
 
     fn cover(&mut self, covered: impl Iterator<Item = StoredCommittable>) {
-        let mut known: BTreeSet<StoredCommittable> = self.open.iter().cloned().collect();
-        for committable in covered {
-            let done = self.done.contains(&committable) || self.done_before.contains(&committable);
-            if !done && known.insert(committable.clone()) {
-                self.open.push(committable);
-            }
-        }
+        let mut known = self.known();
+        // What has no id cannot be known: committing is idempotent.
+        self.open
+            .extend(covered.filter(|it| it.id.is_empty() || known.insert(it.id.clone())));
+    }
+
+    fn known(&self) -> BTreeSet<String> {
+        let open = self.open.iter().map(|it| &it.id);
+        let known = open.chain(&self.done).chain(&self.done_before);
+        known.filter(|id| !id.is_empty()).cloned().collect()
     }
 
     /// The first so many are committed.
     fn succeeded(&mut self, count: usize) {
-        self.done.extend(self.open.drain(..count));
+        self.done.extend(self.open.drain(..count).map(|it| it.id));
         self.step = Step::Ready;
         (self.failed_rounds, self.lost_processes) = (0, 0);
     }

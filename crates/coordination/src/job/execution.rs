@@ -186,10 +186,20 @@ impl Executions {
         self.of_mut(attempt).output = output;
     }
 
-    /// These are covered by a checkpoint.
-    pub(super) fn forget_outputs(&mut self, covered: &BTreeSet<&StoredCommittable>) {
+    /// These are covered by a checkpoint, with all that these attempts left.
+    pub(super) fn forget_outputs(
+        &mut self,
+        covered: &[StoredCommittable],
+        finished: &[ExecutionAttemptId],
+    ) {
+        let known: BTreeSet<&str> = covered.iter().map(|it| it.id.as_str()).collect();
+        let finished: BTreeSet<&ExecutionAttemptId> = finished.iter().collect();
         for execution in self.vertices.iter_mut().flatten() {
-            execution.output.retain(|it| !covered.contains(it));
+            if finished.contains(&execution.attempt) {
+                execution.output.clear();
+            }
+            let is_known = |it: &StoredCommittable| !it.id.is_empty() && known.contains(&*it.id);
+            execution.output.retain(|it| !is_known(it));
         }
     }
 

@@ -1,10 +1,10 @@
 //! The job and its checkpoints: what of its tasks they must know, and what they have it do.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use flott_model::{
-    CheckpointId, EnumeratorState, ExecutionAttemptId, ExecutionState, Failure, StoredCommittable,
-    SubtaskSnapshot, VertexId,
+    CheckpointId, EnumeratorState, ExecutionAttemptId, ExecutionState, Failure, SubtaskSnapshot,
+    VertexId,
 };
 
 use super::cause::Weight;
@@ -65,19 +65,16 @@ impl JobCore {
                     });
                 }
             }
-            Effect::Covered(covered) => self.covered(covered),
+            Effect::Covered(covered, finished) => {
+                self.executions.forget_outputs(&covered, &finished);
+                self.commits.cover_checkpoint(covered.into_iter());
+            }
             Effect::FailJob(failure) => {
                 let weight = Weight::of_process(&failure);
                 self.fail(failure, weight);
             }
             Effect::CancelJob => self.cancel(),
         }
-    }
-
-    fn covered(&mut self, covered: Vec<StoredCommittable>) {
-        let known: BTreeSet<&StoredCommittable> = covered.iter().collect();
-        self.executions.forget_outputs(&known);
-        self.commits.cover_checkpoint(covered.into_iter());
     }
 
     /// Every registered worker, with the attempts that run there.

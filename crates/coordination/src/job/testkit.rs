@@ -165,6 +165,7 @@ pub(super) fn output(vertex: u32, byte: u8) -> StoredCommittable {
     StoredCommittable {
         operator: uid(vertex),
         committable: vec![byte],
+        id: format!("{vertex}#{byte}"),
     }
 }
 

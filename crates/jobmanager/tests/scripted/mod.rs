@@ -175,7 +175,7 @@ fn reports(task: &TaskDescriptor, behaviour: Behaviour) -> Vec<TaskReport> {
         Behaviour::Finish => {
             let committable = StoredCommittable {
                 operator: vec![0; 16],
-                ..Default::default()
+                ..StoredCommittable::default()
             };
             let is_sink = task.outputs.is_empty();
             reports.push(TaskReport {

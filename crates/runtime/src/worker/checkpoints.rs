@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use flott_config::{Configuration, options};
 use flott_filesystem::FileSystems;
-use flott_model::{CheckpointId, ExecutionAttemptId, SnapshotKind, StoredCommittable};
+use flott_model::{CheckpointId, ExecutionAttemptId, OperatorUid, SnapshotKind, StoredCommittable};
 use flott_network::Barrier;
 use flott_operators::checkpoint::{CheckpointRequest, TaskSnapshot};
 use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, WorkerMessage};
@@ -38,6 +38,8 @@ pub(super) struct Checkpoints {
     early: BTreeMap<CheckpointId, Vec<Snapshotted>>,
     /// What sinks gave to checkpoints that are not known to be complete.
     uncommitted: BTreeMap<ExecutionAttemptId, Vec<(CheckpointId, StoredCommittable)>>,
+    /// How many its sinks gave.
+    given: BTreeMap<ExecutionAttemptId, u64>,
     /// The newest checkpoint that has ended.
     ended: Option<CheckpointId>,
 }
@@ -62,6 +64,7 @@ impl Checkpoints {
             begun: BTreeMap::new(),
             early: BTreeMap::new(),
             uncommitted: BTreeMap::new(),
+            given: BTreeMap::new(),
             ended: None,
         }
     }
@@ -99,16 +102,10 @@ impl Checkpoints {
     pub(super) fn store(&mut self, mut snapshotted: Snapshotted) {
         let checkpoint = snapshotted.snapshot.barrier.checkpoint;
         let attempt = snapshotted.place.attempt;
-        let pending = self.uncommitted.entry(attempt).or_default();
         let committables = std::mem::take(&mut snapshotted.snapshot.committables);
-        pending.extend(committables.into_iter().map(|(operator, committable)| {
-            let operator = operator.0.to_be_bytes().to_vec();
-            let stored = StoredCommittable {
-                operator,
-                committable,
-            };
-            (checkpoint, stored)
-        }));
+        let named = self.name(attempt, committables).into_iter();
+        let pending = self.uncommitted.entry(attempt).or_default();
+        pending.extend(named.map(|stored| (checkpoint, stored)));
         // Those of a checkpoint that was given up come with the next one.
         snapshotted.committables = pending.iter().map(|(_, one)| one.clone()).collect();
         if let Some(upload) = self.begun.get(&checkpoint) {
@@ -137,9 +134,37 @@ impl Checkpoints {
         None
     }
 
-    /// A task has ended: what its sinks gave that is not known to be in a complete checkpoint.
-    pub(super) fn task_ended(&mut self, attempt: ExecutionAttemptId) -> Vec<StoredCommittable> {
+    /// A task has ended: what its sinks gave that is not known to be in a complete checkpoint, with
+    /// what they gave last.
+    pub(super) fn task_ended(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        last: Vec<(OperatorUid, Vec<u8>)>,
+    ) -> Vec<StoredCommittable> {
+        let last = self.name(attempt, last);
+        self.given.remove(&attempt);
         let pending = self.uncommitted.remove(&attempt).unwrap_or_default();
-        pending.into_iter().map(|(_, one)| one).collect()
+        let pending = pending.into_iter().map(|(_, one)| one);
+        pending.chain(last).collect()
+    }
+
+    /// Two sinks may give the same: the JobMaster knows them apart by what they are called.
+    fn name(
+        &mut self,
+        attempt: ExecutionAttemptId,
+        committables: Vec<(OperatorUid, Vec<u8>)>,
+    ) -> Vec<StoredCommittable> {
+        let given = self.given.entry(attempt).or_default();
+        let committables = committables.into_iter();
+        committables
+            .map(|(operator, committable)| {
+                *given += 1;
+                StoredCommittable {
+                    operator: operator.0.to_be_bytes().to_vec(),
+                    committable,
+                    id: format!("{attempt}#{given}"),
+                }
+            })
+            .collect()
     }
 }

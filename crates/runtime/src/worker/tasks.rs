@@ -9,9 +9,7 @@ use flott_config::{CheckpointingMode, Configuration, options};
 use flott_filesystem::FileSystems;
 use flott_metrics::MetricRegistry;
 use flott_metrics::accumulators::Accumulators;
-use flott_model::{
-    ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode, StoredCommittable,
-};
+use flott_model::{ExecutionAttemptId, ExecutionState, Failure, OperatorUid, RuntimeMode};
 use flott_network::{Network, Waker};
 use flott_operators::checkpoint::{CheckpointRequest, CheckpointSettings};
 use flott_operators::source::Coordination;
@@ -374,7 +372,8 @@ impl Tasks {
         let Ended { attempt, exit } = ended;
         let missing = self.partitions.take_missing(attempt);
         let task = self.running.remove(&attempt)?;
-        let earlier = checkpoints.task_ended(attempt);
+        let last = task.checkpoint.take_committables();
+        let committables = checkpoints.task_ended(attempt, last);
         let (state, failure) = match exit {
             TaskExit::Finished => (ExecutionState::Finished, None),
             TaskExit::Canceled if task.stops => (ExecutionState::Finished, None),
@@ -385,17 +384,12 @@ impl Tasks {
                 (ExecutionState::Failed, Some(failure))
             }
         };
-        let last = task.checkpoint.take_committables().into_iter();
-        let last = last.map(|(operator, committable)| StoredCommittable {
-            operator: operator.0.to_be_bytes().to_vec(),
-            committable,
-        });
         Some(worker_message::Kind::Task(TaskReport {
             attempt: attempt.into(),
             state: state.number(),
             failure,
             missing_partitions: missing.into_iter().map(AttemptId::from).collect(),
-            committables: earlier.into_iter().chain(last).collect(),
+            committables,
             metrics: Some(report::counted(attempt, &task.counters)),
             accumulators: accumulated(&task.accumulators),
         }))

@@ -330,6 +330,7 @@ impl World {
         Some(StoredCommittable {
             operator: uid(attempt.vertex.0),
             committable: place.to_le_bytes().to_vec(),
+            id: format!("{attempt}#{place}"),
         })
     }
 

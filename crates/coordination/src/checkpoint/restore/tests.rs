@@ -233,7 +233,7 @@ fn enumerators_and_outputs_are_state_too() {
     let mut with_output = checkpoint(&before);
     with_output.uncommitted.push(StoredCommittable {
         operator: uid(6),
-        committable: Vec::new(),
+        ..StoredCommittable::default()
     });
     assert!(
         plan(&before, with_output.clone(), false)

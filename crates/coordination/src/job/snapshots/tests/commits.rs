@@ -49,6 +49,65 @@ fn what_a_checkpoint_covers_is_committed() {
 }
 
 #[test]
+fn what_looks_the_same_is_not_the_same() {
+    let mut script = chains();
+    let same = |id: &str| flott_model::StoredCommittable {
+        id: id.to_owned(),
+        ..output(1, 7)
+    };
+    script.due(1, 10);
+    script.opened(1);
+    script.ack("v0_0_0 v0_1_0", 1);
+    script.ack_with(
+        "v1_0_0",
+        1,
+        snapshot("", &[same("a#1"), same("a#2"), same("")]),
+    );
+    script.ack_with("v1_1_0", 1, snapshot("", &[same("b#1"), same("")]));
+    script.enumerators(1, b"");
+    let actions = script.stored(1);
+    assert_eq!(
+        actions.last().unwrap(),
+        "commit a#0 round 1 [7, 7, 7, 7, 7]"
+    );
+    committed(&mut script, 1, None);
+    // The first sink finishes without having heard of that.
+    let left = vec![same("a#1"), same("a#2"), same("a#3")];
+    script.task("v0_0_0", S::Finished);
+    script.task_with(attempt("v1_0_0"), S::Finished, None, left);
+    script.due(2, 20);
+    script.hand_over(2);
+    let actions = script.stored(2);
+    assert_eq!(actions.last().unwrap(), "commit b#1 round 2 [7]");
+}
+
+#[test]
+fn what_a_finished_task_left_is_committed_once_though_nothing_has_an_id() {
+    let mut script = chains();
+    let nameless = flott_model::StoredCommittable {
+        id: String::new(),
+        ..output(1, 7)
+    };
+    script.task("v0_0_0", S::Finished);
+    script.task_with(
+        attempt("v1_0_0"),
+        S::Finished,
+        None,
+        vec![nameless.clone(), nameless],
+    );
+    script.due(1, 10);
+    script.hand_over(1);
+    let actions = script.stored(1);
+    assert_eq!(actions.last().unwrap(), "commit a#0 round 1 [7, 7]");
+    committed(&mut script, 1, None);
+    script.due(2, 20);
+    script.hand_over(2);
+    assert!(!script.stored(2).iter().any(|it| it.starts_with("commit")));
+    script.tasks("v0_1_0 v1_1_0", S::Finished);
+    assert_eq!(script.core.status(), JobStatus::Finished);
+}
+
+#[test]
 fn the_next_ones_wait_and_come_together() {
     let mut script = chains();
     checkpoint(&mut script, 1, &[1]);
