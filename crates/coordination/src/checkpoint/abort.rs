@@ -126,6 +126,11 @@ impl Checkpoints {
     /// complete. `survivors`: some tasks go on.
     pub(crate) fn interrupted(&mut self, now: Timestamp, why: &str, survivors: bool) {
         self.schedule.stop();
+        let closing = self.closing.as_ref();
+        if survivors && closing.is_some_and(|it| it.stopped && it.request.kind.stops()) {
+            // Sources of the survivors have stopped, or they have finished for that.
+            self.effects.push(Effect::TakeAllBack);
+        }
         let pending: Vec<CheckpointId> = self.pending.keys().copied().collect();
         for checkpoint in pending {
             let manner = Manner::Interrupted { survivors };

@@ -84,6 +84,8 @@ pub(crate) enum Effect {
     Covered(Vec<StoredCommittable>, Vec<ExecutionAttemptId>),
     /// The job fails, and may be restarted.
     FailJob(Failure),
+    /// The regions that go on while others recover must go back as well.
+    TakeAllBack,
     /// The job is cancelled: its savepoint is complete.
     CancelJob,
 }

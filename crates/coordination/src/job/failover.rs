@@ -126,10 +126,9 @@ impl JobCore {
             }
             // What fails within regions joins their recovery; this takes the whole job.
             Phase::Recovering(_) if weight == Weight::Fatal => self.fail_for_good(failure, weight),
-            Phase::Recovering(recovery) => {
-                let not_before = recovery.not_before();
+            Phase::Recovering(_) => {
                 self.failures.refine(failure, weight);
-                self.stop(Then::Restart { not_before });
+                self.take_all_back();
             }
             Phase::Created | Phase::Committing | Phase::Pausing { .. } | Phase::Ended(_) => (),
         }

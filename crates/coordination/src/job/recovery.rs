@@ -28,10 +28,6 @@ impl Recovery {
         self.stopping.remove(&attempt);
     }
 
-    pub(super) fn not_before(&self) -> Timestamp {
-        self.not_before
-    }
-
     pub(super) fn stopping(&self) -> usize {
         self.stopping.len()
     }
@@ -121,6 +117,14 @@ impl JobCore {
             recovery.stopping.extend(attempts);
         }
         self.cancel_tasks(live, round);
+    }
+
+    /// Has all of the job begin again when it is time.
+    pub(super) fn take_all_back(&mut self) {
+        if let Phase::Recovering(recovery) = &self.phase {
+            let not_before = recovery.not_before;
+            self.stop(Then::Restart { not_before });
+        }
     }
 
     /// Has the stopped regions begin again when it is time.

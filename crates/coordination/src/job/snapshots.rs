@@ -73,6 +73,7 @@ impl JobCore {
                 let weight = Weight::of_process(&failure);
                 self.fail(failure, weight);
             }
+            Effect::TakeAllBack => self.take_all_back(),
             Effect::CancelJob => self.cancel(),
         }
     }

@@ -1,11 +1,12 @@
 //! Stop-with-savepoint.
 
 use flott_model::{
-    CheckpointId, ExecutionState as S, FailureClass as C, JobStatus, SnapshotKind as K,
+    CheckpointId, ExecutionState as S, FailureClass as C, JobStatus, ShipStrategy,
+    SnapshotKind as K,
 };
 
 use crate::job::message::{JobEvent, Timer};
-use crate::job::testkit::{Script, attempt, decisions, every_ten_seconds, output};
+use crate::job::testkit::{Script, attempt, decisions, edge, every_ten_seconds, graph, output};
 
 fn stopping() -> Script {
     let mut script = Script::checkpointing(every_ten_seconds());
@@ -95,6 +96,38 @@ fn a_task_that_fails_before_the_savepoint_restarts_the_job() {
     let actions = decisions(script.fire(Timer::Restart(1)));
     assert_eq!(actions[1], "enumerators begin with 1 [[101]]");
     assert_eq!(script.run_all(), ["timer checkpoint 3 at 25s"], "as before");
+}
+
+#[test]
+fn independent_chains_do_not_stay_stopped_when_one_fails() {
+    for complete in [false, true] {
+        let edges = [edge(0, 1, ShipStrategy::Forward)];
+        let graph = graph(&[("source", 2), ("sink", 2)], &edges);
+        let mut script = Script::checkpointing_graph(every_ten_seconds(), &graph);
+        script.request(5, K::StopWithSavepoint);
+        script.opened(1);
+        if complete {
+            script.hand_over(1);
+            script.stored(1);
+            script.tasks("v0_1_0 v1_1_0", S::Finished);
+        }
+        let actions = decisions(script.fail("v1_0_0", C::UserCode, "boom"));
+        assert_eq!(
+            actions[0],
+            "status RESTARTING: task sink (1/2) on a (h1): boom"
+        );
+        let other = "cancel b#1: v0_1_0 v1_1_0".to_owned();
+        assert_eq!(actions.contains(&other), !complete, "{actions:?}");
+        script.tasks("v0_0_0 v0_1_0 v1_1_0", S::Canceled);
+        script.seconds = 5;
+        let actions = decisions(script.fire(Timer::Restart(1)));
+        let deployed = [
+            "deploy a#0: v0_0_1 v1_0_1".to_owned(),
+            "deploy b#1: v0_1_1 v1_1_1".to_owned(),
+        ];
+        assert!(actions.ends_with(&deployed), "{actions:?}");
+        assert_eq!(script.core.restarts(), 1);
+    }
 }
 
 #[test]
