@@ -19,8 +19,8 @@ pub(super) enum Manner {
     GivenUp,
     /// It is begun anew at once.
     Again,
-    /// Tasks of the job stop; whether others go on.
-    Interrupted { survivors: bool },
+    /// Tasks of the job stop.
+    Interrupted,
 }
 
 impl Checkpoints {
@@ -39,7 +39,7 @@ impl Checkpoints {
         self.statistics
             .failed(checkpoint, (now, failure.clone()), limit);
         self.changed(checkpoint);
-        if pending.is_triggered() && manner != (Manner::Interrupted { survivors: false }) {
+        if pending.is_triggered() {
             self.effects.push(Effect::NotifyAborted(checkpoint));
         }
         self.discard_pending(checkpoint, &pending);
@@ -69,10 +69,10 @@ impl Checkpoints {
             (Some(request), Manner::Again) => self.queue.push_front(request),
             (None, Manner::Again) => self.schedule.hurry(now),
             (Some(request), Manner::Failed) => self.give_up(&request, failure),
-            (Some(request), Manner::GivenUp | Manner::Interrupted { .. }) => {
+            (Some(request), Manner::GivenUp | Manner::Interrupted) => {
                 self.request_failed(&request, &failure.message);
             }
-            (None, Manner::Failed | Manner::GivenUp | Manner::Interrupted { .. }) => (),
+            (None, Manner::Failed | Manner::GivenUp | Manner::Interrupted) => (),
         }
     }
 
@@ -133,8 +133,7 @@ impl Checkpoints {
         }
         let pending: Vec<CheckpointId> = self.pending.keys().copied().collect();
         for checkpoint in pending {
-            let manner = Manner::Interrupted { survivors };
-            self.abort(now, checkpoint, transient(why), manner);
+            self.abort(now, checkpoint, transient(why), Manner::Interrupted);
         }
         for request in std::mem::take(&mut self.queue) {
             self.request_failed(&request, why);

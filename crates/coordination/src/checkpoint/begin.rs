@@ -168,12 +168,21 @@ impl Checkpoints {
                 return;
             }
         };
+        if let Some(pending) = self.pending.get_mut(&checkpoint) {
+            pending.directory.clone_from(&directory);
+        }
+        let any_finished = tasks.iter().flatten().any(|task| task.finished.is_some());
+        if any_finished && !self.settings.after_tasks_finish {
+            let why = "some tasks have finished, and \
+                       execution.checkpointing.checkpoints-after-tasks-finish is false";
+            self.abort(now, checkpoint, transient(why), Manner::GivenUp);
+            return;
+        }
         let record = VertexRecord::of_tasks(now, &tasks);
         let beginners = beginners(&tasks);
         let Some(pending) = self.pending.get_mut(&checkpoint) else {
             return;
         };
-        pending.directory.clone_from(&directory);
         pending.timestamp_ms = timestamp_ms;
         let finished = tasks.iter().flatten().filter(|it| it.finished.is_some());
         pending.finished = finished.map(|it| it.attempt).collect();

@@ -147,6 +147,18 @@ fn finished_tasks_prevent_them_if_so_configured() {
 }
 
 #[test]
+fn a_task_that_finishes_while_the_place_is_made_prevents_it_if_so_configured() {
+    let mut script = Script::checkpointing(CheckpointSettings {
+        after_tasks_finish: false,
+        ..every_ten_seconds()
+    });
+    script.due(1, 10);
+    script.task("v0_0_0", S::Finished);
+    assert_eq!(script.opened(1), ["discard 1 /c/chk-1"]);
+    assert_eq!(script.core.failure_history().count(), 0);
+}
+
+#[test]
 fn a_task_that_finishes_before_its_barrier_has_the_checkpoint_begin_anew() {
     let mut script = Script::checkpointing(every_ten_seconds());
     script.due(1, 10);
