@@ -12,13 +12,16 @@ use crate::support::{environment, lines, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const RECORDS: u64 = 3_000;
-const RATE: f64 = 1_500.0;
+/// Records per second of jobs that are stopped in the middle: half a minute's worth of them.
+const SLOW: f64 = 100.0;
+/// Of jobs that run to their end.
+const FAST: f64 = 10_000.0;
 
-/// Counts of eleven keys in windows of 100 ms; the source is slow.
-fn build(env: &StreamExecutionEnvironment, output: &Path, records: u64) {
+/// Counts of eleven keys in windows of 100 ms, from a source of that rate.
+fn build(env: &StreamExecutionEnvironment, output: &Path, rate: f64) {
     let times = WatermarkStrategy::for_monotonous_timestamps()
         .with_timestamp_assigner(|n: &u64, _| n.cast_signed());
-    let numbers = DataGeneratorSource::new(|index| index, records).rate_per_second(RATE);
+    let numbers = DataGeneratorSource::new(|index| index, RECORDS).rate_per_second(rate);
     env.from_source(numbers, times, "numbers")
         .uid("numbers")
         .map(|n| (n % 11, n))
@@ -32,9 +35,9 @@ fn build(env: &StreamExecutionEnvironment, output: &Path, records: u64) {
         .uid("files");
 }
 
-fn expected(records: u64) -> Vec<String> {
+fn expected() -> Vec<String> {
     let mut sums = std::collections::BTreeMap::<(u64, u64), u64>::new();
-    for n in 0..records {
+    for n in 0..RECORDS {
         *sums.entry((n / 100, n % 11)).or_default() += n;
     }
     let mut lines: Vec<String> = sums
@@ -65,7 +68,7 @@ fn stopped(parallelism: u32, directory: &Path, drain: bool) -> String {
     env.configure("execution.checkpointing.dir", text(&directory.join("chk")))
         .unwrap();
     let output = directory.join("out");
-    build(&env, &output, RECORDS);
+    build(&env, &output, SLOW);
     let job = env.execute_async("first").unwrap();
     until(|| (output.exists() && !lines(&output).is_empty()).then_some(()));
     let savepoints = directory.join("savepoints");
@@ -83,15 +86,15 @@ fn goes_on(from: u32, to: u32) {
     let output = directory.path().join("out");
     let before = lines(&output).len();
     assert!(
-        before < expected(RECORDS).len(),
+        before < expected().len(),
         "it ran to its end before it was stopped"
     );
     let env = environment(to);
     env.configure("execution.state-recovery.path", &path)
         .unwrap();
-    build(&env, &output, RECORDS);
+    build(&env, &output, FAST);
     env.execute("second").unwrap();
-    assert_eq!(lines(&output), expected(RECORDS));
+    assert_eq!(lines(&output), expected());
 }
 
 #[test]
@@ -115,7 +118,7 @@ fn a_drained_job_has_fired_all_its_windows() {
     let path = stopped(2, directory.path(), true);
     let shown = lines(&directory.path().join("out"));
     // Every number that was read is in a window that was shown: sums of a prefix of each source subtask.
-    assert!(!shown.is_empty() && shown.len() < expected(RECORDS).len());
+    assert!(!shown.is_empty() && shown.len() < expected().len());
     assert!(
         Path::new(path.trim_start_matches("file://"))
             .join("_metadata")
@@ -163,7 +166,7 @@ fn what_is_no_savepoint_is_refused_by_name() {
         let env = environment(1);
         env.configure("execution.state-recovery.path", &path)
             .unwrap();
-        build(&env, &directory.path().join("out"), RECORDS);
+        build(&env, &directory.path().join("out"), FAST);
         let error = env.execute("damaged").unwrap_err();
         assert!(matches!(error, Error::Refused(_)), "{error}");
         let error = error.to_string();
