@@ -122,6 +122,12 @@ impl Checkpoints {
         }
     }
 
+    /// Whether the savepoint that the job stops with is complete: all tasks are to finish.
+    pub(crate) fn is_finishing(&self) -> bool {
+        let closing = self.closing.as_ref();
+        closing.is_some_and(|it| it.savepoint.is_some() && it.request.kind.stops())
+    }
+
     /// Tasks stop, by a failure or because somebody wants that: nothing that is on its way will be
     /// complete. `survivors`: some tasks go on.
     pub(crate) fn interrupted(&mut self, now: Timestamp, why: &str, survivors: bool) {

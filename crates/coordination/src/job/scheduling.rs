@@ -222,6 +222,10 @@ impl JobCore {
             }
             // Nobody asked for it, so nothing else would ever follow.
             S::Canceled => self.task_failed(attempt, canceled_unasked(), &[]),
+            // Its peers on other workers heard of the savepoint first and are gone. So may it be.
+            S::Failed if self.is_finishing() && failure.as_ref().is_some_and(is_echo) => {
+                self.task_finished(attempt, output);
+            }
             S::Failed => self.task_failed(attempt, failure.unwrap_or_else(no_reason), missing),
             S::Created
             | S::Scheduled
@@ -230,6 +234,11 @@ impl JobCore {
             | S::Running
             | S::Canceling => (),
         }
+    }
+
+    /// Whether all tasks were told to finish behind a savepoint, and none has failed.
+    fn is_finishing(&self) -> bool {
+        matches!(self.phase, Phase::Executing) && self.checkpoints.is_finishing()
     }
 
     fn task_finished(&mut self, attempt: ExecutionAttemptId, output: Vec<StoredCommittable>) {
@@ -244,6 +253,11 @@ impl JobCore {
             self.region_task_finished(attempt);
         }
     }
+}
+
+/// Whether a task only says that it has lost its surroundings.
+fn is_echo(failure: &Failure) -> bool {
+    Weight::of_task(failure) == Weight::Echo
 }
 
 fn canceled_unasked() -> Failure {

@@ -47,6 +47,31 @@ fn the_job_finishes_behind_its_savepoint() {
 }
 
 #[test]
+fn who_hears_later_of_the_savepoint_may_have_lost_its_peers() {
+    let mut script = stopping();
+    script.complete(2);
+    script.task("v0_0_0", S::Finished);
+    assert_eq!(
+        decisions(script.fail("v1_1_0", C::Transient, "the sender is gone")),
+        [""; 0],
+    );
+    script.task("v0_1_0", S::Finished);
+    let actions = decisions(script.task("v1_0_0", S::Finished));
+    assert!(actions.contains(&"request 5: 2 at /c/chk-2".to_owned()));
+}
+
+#[test]
+fn user_code_that_fails_behind_the_savepoint_is_told() {
+    let mut script = stopping();
+    script.complete(2);
+    let actions = script.fail("v1_1_0", C::UserCode, "panicked");
+    assert!(
+        actions.iter().any(|it| it.contains("RESTARTING")),
+        "{actions:?}"
+    );
+}
+
+#[test]
 fn the_answer_comes_with_the_end() {
     let mut script = stopping();
     script.complete(2);
