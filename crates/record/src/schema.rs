@@ -4,12 +4,14 @@
 //! all that a record needs. What cannot be a record (see [`codec`](crate::codec)) cannot be traced
 //! either, which turns a failure on the first record into one when the job is built.
 
+mod resolve;
 mod trace;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::resolve::{Compatibility, Mismatch, ResolveError, Resolver};
 use crate::hash::stable_hash;
 
 /// The layout of a type in the codec: field and variant names, and the widths of scalars.
@@ -92,6 +94,10 @@ pub enum SchemaError {
         path: String,
     },
 }
+
+/// Between the names of a variant that has several: `#[serde(alias)]`. A name that has this in it can
+/// only be that of a variant without another.
+const BETWEEN_NAMES: &str = "|";
 
 /// How deep types may nest in a schema: a schema must itself fit into the codec's depth.
 pub const MAX_TYPE_DEPTH: usize = 40;

@@ -6,14 +6,18 @@
 //! notes nothing and builds the smallest value (empty sequences, absent options) so that it ends.
 
 mod access;
-mod samples;
+mod aliases;
+pub(super) mod samples;
 mod source;
 
 use std::{any::type_name, collections::BTreeMap, fmt};
 
 use serde::de::{self, DeserializeOwned};
 
-use self::source::Source;
+use self::{
+    aliases::{Aliases, VariantAliases},
+    source::Source,
+};
 use super::{Scalar, SchemaError, Shape};
 
 pub(super) fn trace<T: DeserializeOwned>() -> Result<Shape, SchemaError> {
@@ -30,9 +34,15 @@ pub(super) fn trace<T: DeserializeOwned>() -> Result<Shape, SchemaError> {
                 None if root == before => return Err(SchemaError::Unstable { path }),
                 None => {}
             },
-            Err(Stop::OtherVariant) => {}
+            Err(Stop::Again) => {}
             Err(Stop::Refused(message)) => run.next_sample(path, message)?,
             Err(Stop::Hopeless(error)) => return Err(error),
+            Err(stop @ (Stop::Duplicate(_) | Stop::Distinct | Stop::NoVariant)) => {
+                return Err(SchemaError::Refused {
+                    path,
+                    message: stop.to_string(),
+                });
+            }
         }
     }
 }
@@ -51,24 +61,22 @@ enum Node {
         name: &'static str,
         fields: Vec<(&'static str, Node)>,
     },
+    /// A struct with more names than fields.
+    Aliased(Aliases),
     Enum {
         name: &'static str,
-        variants: Vec<(&'static str, Node)>,
+        variants: Vec<(String, Node)>,
     },
+    /// An enum with more names than variants.
+    AliasedEnum(VariantAliases),
     Above(u32),
 }
 
 impl Node {
     /// The shape, when nothing of it is unknown.
     fn finished(&self) -> Option<Shape> {
-        let named = |parts: &[(&'static str, Node)]| {
-            parts
-                .iter()
-                .map(|(name, node)| Some(((*name).to_owned(), node.finished()?)))
-                .collect::<Option<Vec<_>>>()
-        };
         Some(match self {
-            Node::Unknown => return None,
+            Node::Unknown | Node::Aliased(_) | Node::AliasedEnum(_) => return None,
             Node::Scalar(scalar) => Shape::Scalar(*scalar),
             Node::Unit => Shape::Unit,
             Node::Option(inner) => Shape::Option(Box::new(inner.finished()?)),
@@ -90,6 +98,13 @@ impl Node {
             Node::Above(levels) => Shape::Above(*levels),
         })
     }
+}
+
+fn named<N: ToString>(parts: &[(N, Node)]) -> Option<Vec<(String, Shape)>> {
+    let parts = parts.iter();
+    parts
+        .map(|(name, node)| Some((name.to_string(), node.finished()?)))
+        .collect()
 }
 
 /// A named type that is being visited.
@@ -142,8 +157,15 @@ impl Run {
 /// Why a run ended early.
 #[derive(Debug)]
 enum Stop {
-    /// The variant chosen in brief mode has no end; the next run chooses another one.
-    OtherVariant,
+    /// The next run does something else: the variant chosen in brief mode has no end, or it is
+    /// known which names are those of one field.
+    Again,
+    /// An enum has fewer variants than names.
+    NoVariant,
+    /// Two names are those of the field with this one.
+    Duplicate(&'static str),
+    /// Two names are those of different fields.
+    Distinct,
     /// The type did not like the values that it was given.
     Refused(String),
     Hopeless(SchemaError),
@@ -152,7 +174,10 @@ enum Stop {
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Stop::OtherVariant => f.write_str("another variant is needed"),
+            Stop::Again => f.write_str("another run is needed"),
+            Stop::NoVariant => f.write_str("there is no such variant"),
+            Stop::Duplicate(field) => write!(f, "duplicate field `{field}`"),
+            Stop::Distinct => f.write_str("the names are those of different fields"),
             Stop::Refused(message) => f.write_str(message),
             Stop::Hopeless(error) => error.fmt(f),
         }
@@ -164,5 +189,9 @@ impl std::error::Error for Stop {}
 impl de::Error for Stop {
     fn custom<T: fmt::Display>(message: T) -> Self {
         Stop::Refused(message.to_string())
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Stop::Duplicate(field)
     }
 }

@@ -92,7 +92,12 @@ impl<'a, 'de> EnumAccess<'de> for Variant<'a> {
         seed: V,
     ) -> Result<(V::Value, Source<'a>), Stop> {
         let index: U32Deserializer<Stop> = self.index.into_deserializer();
-        Ok((seed.deserialize(index)?, self.source))
+        match seed.deserialize(index) {
+            Ok(variant) => Ok((variant, self.source)),
+            // The first variant is always there; of the others there may be fewer than names.
+            Err(Stop::Refused(_)) if self.index > 0 => Err(Stop::NoVariant),
+            Err(stop) => Err(stop),
+        }
     }
 }
 

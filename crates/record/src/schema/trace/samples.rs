@@ -1,12 +1,12 @@
 //! Values that are offered to types which check what they read, the harmless one first.
 
-pub(super) const INTEGERS: [u8; 4] = [0, 1, 2, 100];
-pub(super) const FLOATS: [f32; 3] = [0.0, 1.0, 0.5];
-pub(super) const BOOLS: [bool; 2] = [false, true];
-pub(super) const CHARS: [char; 3] = ['\0', 'a', '0'];
+pub(in crate::schema) const INTEGERS: [u8; 4] = [0, 1, 2, 100];
+pub(in crate::schema) const FLOATS: [f32; 3] = [0.0, 1.0, 0.5];
+pub(in crate::schema) const BOOLS: [bool; 2] = [false, true];
+pub(in crate::schema) const CHARS: [char; 3] = ['\0', 'a', '0'];
 
 /// Dates, times, addresses and numbers in the notations that types usually parse.
-pub(super) const STRINGS: [&str; 16] = [
+pub(in crate::schema) const STRINGS: [&str; 16] = [
     "",
     "a",
     "0",
@@ -28,7 +28,7 @@ pub(super) const STRINGS: [&str; 16] = [
 const ZEROS: [u8; 64] = [0; 64];
 
 /// Lengths of identifiers, digests and keys.
-pub(super) const BYTES: [&[u8]; 9] = [
+pub(in crate::schema) const BYTES: [&[u8]; 9] = [
     &[],
     ZEROS.split_at(16).0,
     ZEROS.split_at(4).0,
