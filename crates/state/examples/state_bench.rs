@@ -12,6 +12,8 @@ const UPDATES: u64 = 4_000_000;
 const TIMERS: u64 = 1_000_000;
 /// Rows that are looked up before the first of them is changed.
 const AHEAD: usize = 32;
+/// Rows whose memory is asked for before the first of them is looked up.
+const PREFETCHED: usize = 128;
 
 fn main() {
     for keys in [10_000, 100_000, 1_000_000] {
@@ -22,6 +24,11 @@ fn main() {
             &format!("table, {keys} keys, {AHEAD} ahead"),
             UPDATES,
             || ahead(keys),
+        );
+        measure(
+            &format!("table, {keys} keys, {PREFETCHED} prefetched"),
+            UPDATES,
+            || prefetched(keys),
         );
         measure(&format!("value state, {keys} keys"), UPDATES, || {
             handles(keys)
@@ -91,6 +98,25 @@ fn ahead(keys: u64) -> u64 {
         for (key, hash, found) in rows {
             // A new row may have moved the others.
             let found = found.filter(|_| table.len() == before);
+            last ^= add(&mut table, found, hash, key);
+        }
+    }
+    last
+}
+
+fn prefetched(keys: u64) -> u64 {
+    let mut table = KeyedTable::new();
+    let mut last = 0;
+    let mut rows = [(0, 0); PREFETCHED];
+    for at in (0..UPDATES).step_by(PREFETCHED) {
+        for (row, number) in rows.iter_mut().zip(at..) {
+            let key = scatter(number, keys);
+            let hash = stable_hash(&key);
+            table.prefetch(hash);
+            *row = (key, hash);
+        }
+        for (key, hash) in rows {
+            let found = table.find(hash, &key);
             last ^= add(&mut table, found, hash, key);
         }
     }

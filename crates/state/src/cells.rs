@@ -26,9 +26,16 @@ impl<K, N, R> Expiring<K, N, R> {
     }
 
     /// The part of the clean-up that each access does.
-    pub(crate) fn sweep(&mut self, expired: impl FnMut(&mut R) -> bool) {
+    /// Rows that are `due` are removed if `clean` says so.
+    pub(crate) fn sweep(&mut self, due: impl FnMut(&R) -> bool, clean: impl FnMut(&mut R) -> bool)
+    where
+        K: Clone,
+        N: Clone,
+        R: Clone,
+    {
         if self.ttl.sweep > 0 {
-            self.rows.sweep(&mut self.cursor, self.ttl.sweep, expired);
+            self.rows
+                .sweep(&mut self.cursor, self.ttl.sweep, due, clean);
         }
     }
 }
@@ -205,7 +212,7 @@ pub(crate) fn keys<K: Clone, N, R>(rows: &KeyedTable<Scoped<K, N>, R>) -> Vec<(u
 impl<K: Key, N: SubKey, V: Record> Expiring<K, N, Timed<V>> {
     fn sweep_cells(&mut self, now: i64) {
         let ttl = self.ttl;
-        self.sweep(|row| ttl.expired(row.stamp, now));
+        self.sweep(|row| ttl.expired(row.stamp, now), |_| true);
     }
 
     /// The row, if a reader sees it.

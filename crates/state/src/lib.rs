@@ -42,7 +42,7 @@ pub use snapshot::{
     Compression, Encoded, OperatorSnapshot, RestorePlace, RestoredOperator, StateBlob,
     StateDescription, StateKind, Unclaimed, describe,
 };
-pub use table::{IntoRows, KeyedTable, Position, TableSnapshot};
+pub use table::{Drain, IntoRows, KeyedTable, Position, TableSnapshot};
 pub use timers::{TimeDomain, Timer, TimerQueue, Timers};
 pub use ttl::{StateTtlConfig, StateVisibility, UpdateType};
 pub use value::ValueState;

@@ -126,10 +126,13 @@ impl<K: Key, N: SubKey, T: Record> ListTable<K, N, T> {
 
     fn sweep(timed: &mut Expiring<K, N, Stamped<T>>, now: i64) {
         let ttl = timed.ttl;
-        timed.sweep(|row| {
-            row.drop_expired(ttl, now);
-            row.values.is_empty()
-        });
+        timed.sweep(
+            |row| row.stamps.iter().any(|stamp| ttl.expired(*stamp, now)),
+            |row| {
+                row.drop_expired(ttl, now);
+                row.values.is_empty()
+            },
+        );
     }
 
     fn extend(&mut self, at: At<'_, K, N>, now: i64, values: impl IntoIterator<Item = T>) {

@@ -164,10 +164,13 @@ impl<MK: SubKey, MV: Clone> Expire for TimedMap<MK, MV> {
 impl<K: Key, N: SubKey, MK: SubKey, MV: Record> Expiring<K, N, TimedMap<MK, MV>> {
     fn sweep_entries(&mut self, now: i64) {
         let ttl = self.ttl;
-        self.sweep(|row| {
-            row.retain(|_, entry| !ttl.expired(entry.stamp, now));
-            row.is_empty()
-        });
+        self.sweep(
+            |row| row.iter().any(|(_, entry)| ttl.expired(entry.stamp, now)),
+            |row| {
+                row.retain(|_, entry| !ttl.expired(entry.stamp, now));
+                row.is_empty()
+            },
+        );
     }
 
     fn row(&mut self, at: At<'_, K, N>) -> &mut TimedMap<MK, MV> {

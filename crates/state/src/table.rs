@@ -1,35 +1,45 @@
-//! The hash table of rows by key. Its interface is narrow on purpose: a table with copy-on-write
-//! segments can take its place without its users noticing.
+//! The hash table of rows by key: segments that are copied before they change if a snapshot has them.
 
+mod block;
+mod directory;
+mod group;
+mod memory;
+mod rows;
+mod segment;
+mod segments;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
 
 use hashbrown::Equivalent;
-use hashbrown::hash_table::{self, Entry, HashTable};
 
-pub use snapshot::TableSnapshot;
+pub use self::rows::{Drain, IntoRows};
+pub use self::snapshot::TableSnapshot;
 
-/// Tables below this many rows keep their memory when rows go.
-const SMALL: usize = 1024;
+use self::block::Block;
+use self::segments::Segments;
 
 /// How many empty slots a sweep may pass for each row that it looks at.
 const SLOTS_PER_SWEPT_ROW: usize = 16;
 
-#[derive(Debug, Clone)]
-struct Row<K, V> {
-    hash: u64,
-    key: K,
-    value: V,
-}
-
 /// Where a row is, until the next change to the table's set of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Position(usize);
+pub struct Position {
+    segment: u32,
+    slot: u32,
+}
 
 /// Rows by key. The caller gives the stable hash of the key with each call, the same one for equal
 /// keys; keys with the same hash are told apart. Lookups take any form of the key that is
 /// [`Equivalent`] to it, as `&str` is to `String`.
 ///
 /// The order of iteration depends on hashes and history only, so it is the same in every run.
+///
+/// A [`snapshot`](Self::snapshot) costs a few nanoseconds per segment. The first change to a
+/// segment after one copies the segment, if the snapshot still lives: up to 2048 slots, less for
+/// rows that are large or have pointers.
 ///
 /// ```
 /// use flott_record::hash::stable_hash;
@@ -42,30 +52,46 @@ pub struct Position(usize);
 /// assert_eq!(counts.get(stable_hash("be"), "be"), Some(&2));
 /// assert_eq!(counts.len(), 4);
 /// ```
-#[derive(Debug, Clone)]
 pub struct KeyedTable<K, V> {
-    rows: HashTable<Row<K, V>>,
+    segments: Segments<K, V>,
+    len: usize,
 }
 
 impl<K, V> Default for KeyedTable<K, V> {
     fn default() -> Self {
         Self {
-            rows: HashTable::new(),
+            segments: Segments::default(),
+            len: 0,
         }
     }
 }
 
-/// The rows of a subtask are of few key groups, so the top bits of their hashes hardly differ, but
-/// the table tells rows of one neighbourhood apart by them. The low bits, which choose the
-/// neighbourhood, stay.
-#[inline(always)]
-fn spread(hash: u64) -> u64 {
-    hash ^ (hash << 32)
+/// Segments that a snapshot has are shared, all others copied.
+impl<K: Clone, V: Clone> Clone for KeyedTable<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            segments: self.segments.clone(),
+            len: self.len,
+        }
+    }
 }
 
-#[inline(always)]
-fn spread_of<K, V>(row: &Row<K, V>) -> u64 {
-    spread(row.hash)
+impl<K, V> fmt::Debug for KeyedTable<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedTable")
+            .field("rows", &self.len)
+            .field("segments", &self.segments.len())
+            .finish()
+    }
+}
+
+/// A slot of a segment as one number, in the order of a walk.
+fn walk(segment: usize, slot: usize) -> usize {
+    segment << 32 | slot
+}
+
+fn walked(at: usize) -> (usize, usize) {
+    (at >> 32, at & 0xFFFF_FFFF)
 }
 
 impl<K, V> KeyedTable<K, V> {
@@ -76,37 +102,104 @@ impl<K, V> KeyedTable<K, V> {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.len
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len == 0
     }
 
-    /// Bytes the table holds itself, without what keys and values point to.
+    /// Bytes the table holds itself, without what keys and values point to. What snapshots hold too
+    /// counts.
     pub fn allocated_bytes(&self) -> usize {
-        self.rows.allocation_size()
+        self.segments.bytes()
+    }
+
+    /// Where the row of the key is: to look first and change later, when the key is part of what
+    /// the change consumes, or to look for many keys before the first change.
+    #[inline(always)]
+    pub fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<Position> {
+        let (segment, slot) = self.segments.find(hash, key)?;
+        Some(Position {
+            segment: segment as u32,
+            slot: slot as u32,
+        })
+    }
+
+    /// The value at a position; `None` if there is no row (any more).
+    #[inline(always)]
+    pub fn at(&self, position: Position) -> Option<&V> {
+        let block = self.segments.block(position.segment as usize)?;
+        block.value(position.slot as usize)
     }
 
     /// The value of the key.
     #[inline]
     pub fn get<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<&V> {
-        self.rows
-            .find(spread(hash), |row| {
-                row.hash == hash && key.equivalent(&row.key)
-            })
-            .map(|row| &row.value)
+        self.at(self.find(hash, key)?)
+    }
+
+    #[inline]
+    fn next_used(&self, from: usize) -> Option<usize> {
+        let (mut at, mut slot) = walked(from);
+        while let Some(block) = self.segments.block(at) {
+            if let Some(used) = block.next_used(slot) {
+                return Some(walk(at, used));
+            }
+            at += 1;
+            slot = 0;
+        }
+        None
+    }
+
+    /// Asks the processor for the memory of the row with that hash, which will be looked for soon:
+    /// some 32 to 128 rows ahead, for a whole batch, say. Does nothing in tables that are likely to
+    /// be in the cache anyway.
+    #[inline(always)]
+    pub fn prefetch(&self, hash: u64) {
+        self.segments.prefetch(hash);
+    }
+
+    /// All rows with the hash of their key, from which its key group follows.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &K, &V)> {
+        self.segments.blocks().flat_map(Block::iter)
+    }
+
+    /// The rows as they are now, for another thread to read while the table goes on changing.
+    pub fn snapshot(&mut self) -> TableSnapshot<K, V> {
+        let (division, blocks) = self.segments.share();
+        TableSnapshot::new(self.len, division, blocks)
+    }
+
+    /// A table with the rows of a snapshot, which it shares.
+    pub fn from_snapshot(snapshot: &TableSnapshot<K, V>) -> Self {
+        let (division, blocks) = snapshot.shared();
+        Self {
+            segments: Segments::of(division, blocks),
+            len: snapshot.len(),
+        }
+    }
+
+    /// Removes all rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.len = 0;
+        self.segments.clear();
+    }
+}
+
+impl<K: Clone, V: Clone> KeyedTable<K, V> {
+    /// The value at a position, to be changed; `None` if there is no row (any more).
+    #[inline(always)]
+    pub fn at_mut(&mut self, position: Position) -> Option<&mut V> {
+        let Position { segment, slot } = position;
+        self.segments.value_mut(segment as usize, slot as usize)
     }
 
     /// The value of the key, to be changed.
     #[inline]
     pub fn get_mut<Q: Equivalent<K> + ?Sized>(&mut self, hash: u64, key: &Q) -> Option<&mut V> {
-        self.rows
-            .find_mut(spread(hash), |row| {
-                row.hash == hash && key.equivalent(&row.key)
-            })
-            .map(|row| &mut row.value)
+        self.segments.find_or_add(hash, key, |_| None)
     }
 
     /// The value of the key, to be changed; first made by `value` if there is none. The key is
@@ -114,7 +207,7 @@ impl<K, V> KeyedTable<K, V> {
     #[inline]
     pub fn get_or_insert_with(&mut self, hash: u64, key: &K, value: impl FnOnce() -> V) -> &mut V
     where
-        K: Clone + Eq,
+        K: Eq,
     {
         self.get_or_insert_row(hash, key, || (key.clone(), value()))
     }
@@ -128,19 +221,13 @@ impl<K, V> KeyedTable<K, V> {
         key: &Q,
         row: impl FnOnce() -> (K, V),
     ) -> &mut V {
-        let entry = self.rows.entry(
-            spread(hash),
-            |row| row.hash == hash && key.equivalent(&row.key),
-            spread_of,
-        );
-        let occupied = match entry {
-            Entry::Occupied(occupied) => occupied,
-            Entry::Vacant(vacant) => {
-                let (key, value) = row();
-                vacant.insert(Row { hash, key, value })
-            }
-        };
-        &mut occupied.into_mut().value
+        let len = &mut self.len;
+        let value = self.segments.find_or_add(hash, key, |segments| {
+            let row = row();
+            *len += 1;
+            Some(segments.insert(hash, row))
+        });
+        value.expect("it is there, or has been added")
     }
 
     /// Sets the value of the key, and returns the one before.
@@ -152,63 +239,29 @@ impl<K, V> KeyedTable<K, V> {
         if let Some(present) = self.get_mut(hash, &key) {
             return Some(std::mem::replace(present, value));
         }
-        self.insert_new(hash, key, value);
+        self.add(hash, (key, value));
         None
     }
 
     /// Adds a row whose key is not in the table; the caller has just looked.
     #[inline]
     pub fn insert_new(&mut self, hash: u64, key: K, value: V) -> &mut V {
-        let row = Row { hash, key, value };
-        let entry = self.rows.insert_unique(spread(hash), row, spread_of);
-        &mut entry.into_mut().value
+        self.add(hash, (key, value))
+    }
+
+    #[inline]
+    fn add(&mut self, hash: u64, row: (K, V)) -> &mut V {
+        self.len += 1;
+        self.segments.insert(hash, row)
     }
 
     /// Removes the row of the key. A table that has lost most of its rows gives memory back.
     pub fn remove<Q: Equivalent<K> + ?Sized>(&mut self, hash: u64, key: &Q) -> Option<V> {
-        let found = self.rows.find_entry(spread(hash), |row| {
-            row.hash == hash && key.equivalent(&row.key)
-        });
-        let (row, _) = found.ok()?.remove();
-        self.shrink();
-        Some(row.value)
-    }
-
-    /// Where the row of the key is: to look first and change later, when the key is part of what
-    /// the change consumes, or to look for many keys before the first change.
-    #[inline(always)]
-    pub fn find<Q: Equivalent<K> + ?Sized>(&self, hash: u64, key: &Q) -> Option<Position> {
-        self.rows
-            .find_bucket_index(spread(hash), |row| {
-                row.hash == hash && key.equivalent(&row.key)
-            })
-            .map(Position)
-    }
-
-    /// The value at a position; `None` if there is no row (any more).
-    #[inline(always)]
-    pub fn at(&self, position: Position) -> Option<&V> {
-        self.rows.get_bucket(position.0).map(|row| &row.value)
-    }
-
-    /// The value at a position, to be changed; `None` if there is no row (any more).
-    #[inline(always)]
-    pub fn at_mut(&mut self, position: Position) -> Option<&mut V> {
-        self.rows
-            .get_bucket_mut(position.0)
-            .map(|row| &mut row.value)
-    }
-
-    /// All rows with the hash of their key, from which its key group follows.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &K, &V)> {
-        self.rows.iter().map(|row| (row.hash, &row.key, &row.value))
-    }
-
-    /// All rows, values to be changed.
-    pub fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &K, &mut V)> {
-        self.rows
-            .iter_mut()
-            .map(|row| (row.hash, &row.key, &mut row.value))
+        let (at, slot) = self.segments.find(hash, key)?;
+        let (_, _, value) = self.segments.own(at).take(slot)?;
+        self.len -= 1;
+        self.segments.shrink(at, self.len);
+        Some(value)
     }
 
     /// The first row in slot `from` of the table or behind it, and its slot: to walk through the rows
@@ -216,188 +269,73 @@ impl<K, V> KeyedTable<K, V> {
     /// change, but no row may come or go.
     #[inline]
     pub fn next_row(&mut self, from: usize) -> Option<(usize, u64, &K, &mut V)> {
-        let slots = self.rows.num_buckets();
-        let slot = (from..slots).find(|slot| self.rows.get_bucket(*slot).is_some())?;
-        let row = self.rows.get_bucket_mut(slot)?;
-        Some((slot, row.hash, &row.key, &mut row.value))
+        let at = self.next_used(from)?;
+        let (segment, slot) = walked(at);
+        let (hash, key, value) = self.segments.own(segment).get_mut(slot)?;
+        Some((at, hash, key, value))
     }
 
     /// Keeps the rows for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(u64, &K, &mut V) -> bool) {
-        self.rows
-            .retain(|row| keep(row.hash, &row.key, &mut row.value));
-        self.shrink();
+        for at in 0..self.segments.len() {
+            let block = self.segments.own(at);
+            let before = block.len();
+            block.retain(&mut keep);
+            self.len -= before - block.len();
+        }
+        // From behind: the first may put all rows into one segment.
+        for at in (0..self.segments.len()).rev() {
+            if at < self.segments.len() {
+                self.segments.shrink(at, self.len);
+            }
+        }
     }
 
     /// Takes all rows out, keeps the memory. Rows that are not taken are dropped.
-    pub fn drain(&mut self) -> impl Iterator<Item = (u64, K, V)> {
-        self.rows.drain().map(|row| (row.hash, row.key, row.value))
+    pub fn drain(&mut self) -> Drain<'_, K, V> {
+        Drain::new(self)
     }
 
-    /// The rows as they are now, for another thread to read while the table goes on changing.
-    pub fn snapshot(&mut self) -> TableSnapshot<K, V>
-    where
-        K: Clone,
-        V: Clone,
-    {
-        let rows = self.rows.iter();
-        TableSnapshot::new(
-            rows.map(|row| (row.hash, row.key.clone(), row.value.clone()))
-                .collect(),
-        )
-    }
-
-    /// A table with the rows of a snapshot.
-    pub fn from_snapshot(snapshot: &TableSnapshot<K, V>) -> Self
-    where
-        K: Clone + Eq,
-        V: Clone,
-    {
-        let mut table = Self::new();
-        for (hash, key, value) in snapshot.iter() {
-            table.insert_new(hash, key.clone(), value.clone());
-        }
-        table
-    }
-
-    /// Removes all rows, keeps the memory.
-    pub fn clear(&mut self) {
-        self.rows.clear();
-    }
-
-    /// Looks at up to `rows` rows from `cursor` on, and removes those that are `expired`; the
-    /// cursor then stands behind them. Started again and again with the same cursor it sees every
-    /// row that stays in the table, in small steps.
+    /// Looks at up to `rows` rows from `cursor` on; the cursor then stands behind them. Those that
+    /// are `due` are given to `clean`, and removed if it says so. Started again and again with the
+    /// same cursor it sees every row that stays in the table, in small steps.
     pub fn sweep(
         &mut self,
         cursor: &mut usize,
         rows: usize,
-        mut expired: impl FnMut(&mut V) -> bool,
+        mut due: impl FnMut(&V) -> bool,
+        mut clean: impl FnMut(&mut V) -> bool,
     ) {
-        let slots = self.rows.num_buckets();
-        let mut left = rows.min(self.rows.len());
-        let mut steps = left.saturating_mul(SLOTS_PER_SWEPT_ROW).min(slots);
-        let mut removed = false;
+        let mut left = rows.min(self.len);
+        let mut steps = left.saturating_mul(SLOTS_PER_SWEPT_ROW);
         while left > 0 && steps > 0 {
-            steps -= 1;
-            if *cursor >= slots {
+            let (mut at, slot) = walked(*cursor);
+            let Some(block) = self.segments.block(at) else {
                 *cursor = 0;
+                steps -= 1;
+                continue;
+            };
+            let Some(used) = block.next_used(slot) else {
+                steps = steps.saturating_sub(block.slots().saturating_sub(slot).max(1));
+                at += 1;
+                *cursor = walk(at, 0);
+                continue;
+            };
+            steps = steps.saturating_sub(used - slot + 1);
+            left -= 1;
+            *cursor = walk(at, used + 1);
+            if block.value(used).is_some_and(&mut due) {
+                self.clean(at, used, &mut clean);
             }
-            if let Ok(mut entry) = self.rows.get_bucket_entry(*cursor) {
-                left -= 1;
-                if expired(&mut entry.get_mut().value) {
-                    entry.remove();
-                    removed = true;
-                }
-            }
-            *cursor += 1;
-        }
-        if removed {
-            self.shrink();
         }
     }
 
-    #[inline]
-    fn shrink(&mut self) {
-        let capacity = self.rows.capacity();
-        if capacity > SMALL && self.rows.len() < capacity / 8 {
-            self.rows.shrink_to(capacity / 4, spread_of);
+    fn clean(&mut self, at: usize, slot: usize, clean: impl FnOnce(&mut V) -> bool) {
+        let block = self.segments.own(at);
+        if block.value_mut(slot).is_some_and(clean) {
+            block.take(slot);
+            self.len -= 1;
+            self.segments.shrink(at, self.len);
         }
-    }
-}
-
-/// The rows of a table, taken out one by one: hash, key, value.
-pub struct IntoRows<K, V>(hash_table::IntoIter<Row<K, V>>);
-
-impl<K, V> Iterator for IntoRows<K, V> {
-    type Item = (u64, K, V);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0.next().map(|row| (row.hash, row.key, row.value))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.0.size_hint()
-    }
-}
-
-impl<K, V> ExactSizeIterator for IntoRows<K, V> {}
-
-impl<K, V> IntoIterator for KeyedTable<K, V> {
-    type Item = (u64, K, V);
-    type IntoIter = IntoRows<K, V>;
-
-    /// Takes all rows out, to stop in the middle and go on later.
-    fn into_iter(self) -> IntoRows<K, V> {
-        IntoRows(self.rows.into_iter())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_walk_in_steps_sees_every_row_once() {
-        let mut table = KeyedTable::new();
-        assert_eq!(table.next_row(0), None);
-        for key in 0..1_000_u64 {
-            table.insert(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), key, 0);
-        }
-        let (mut from, mut seen) = (0, Vec::new());
-        while let Some((slot, _, key, value)) = table.next_row(from) {
-            *value += 1;
-            seen.push(*key);
-            from = slot + 1;
-        }
-        assert_eq!(seen.len(), 1_000);
-        assert!(table.iter().all(|(_, _, value)| *value == 1));
-    }
-
-    #[test]
-    fn keys_with_one_hash_are_told_apart() {
-        let mut table = KeyedTable::new();
-        for key in 0..100_u32 {
-            assert_eq!(table.insert(7, key, key * 2), None);
-        }
-        assert_eq!(table.insert(7, 50, 1), Some(100));
-        assert_eq!(table.remove(7, &3), Some(6));
-        assert_eq!(table.get(7, &3), None);
-        assert_eq!(table.get(7, &50), Some(&1));
-        assert_eq!(table.len(), 99);
-    }
-
-    #[test]
-    fn memory_is_given_back_when_rows_go() {
-        let mut table = KeyedTable::new();
-        for key in 0..100_000_u64 {
-            table.insert(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), key, key);
-        }
-        let full = table.allocated_bytes();
-        table.retain(|_, key, _| *key < 10);
-        assert!(table.allocated_bytes() < full / 3, "retain");
-        let before = table.allocated_bytes();
-        for key in 10..100_000_u64 {
-            let hash = key.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            table.insert(hash, key, key);
-            assert_eq!(table.remove(hash, &key), Some(key));
-        }
-        assert!(table.allocated_bytes() <= before, "insert and remove");
-        assert_eq!(table.len(), 10);
-    }
-
-    #[test]
-    fn sweeps_see_every_row() {
-        let mut table = KeyedTable::new();
-        for key in 0..1_000_u64 {
-            table.insert(key.wrapping_mul(0x9E37_79B9_7F4A_7C15), key, key);
-        }
-        let mut cursor = 0;
-        for _ in 0..2_000 {
-            table.sweep(&mut cursor, 3, |value| *value % 2 == 0);
-        }
-        assert_eq!(table.len(), 500);
-        assert!(table.iter().all(|(_, key, _)| key % 2 == 1));
     }
 }

@@ -173,6 +173,7 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> Iterator for Results<'_, '_, '_, T,
 impl<T: Data, S: KeySelector<T>, F: Fold<T>> ExactSizeIterator for Results<'_, '_, '_, T, S, F> {}
 
 /// A value with the latest event time of its rows.
+#[derive(Clone)]
 struct Latest<V> {
     value: V,
     timestamp: i64,

@@ -1,56 +1,102 @@
 //! The rows of a table at one moment.
 
+use std::fmt;
 use std::sync::Arc;
 
 use flott_record::hash::key_group;
 
+use super::block::Block;
+use super::directory::Division;
+use super::segments::SharedBlocks;
+
 /// The rows of a [`KeyedTable`](crate::KeyedTable) at one moment, for another thread to read while
 /// the table goes on changing. Cheap to clone.
-#[derive(Debug)]
+///
+/// ```
+/// use flott_record::hash::stable_hash;
+/// use flott_state::KeyedTable;
+///
+/// let mut table = KeyedTable::<u32, u32>::new();
+/// table.insert(stable_hash(&1), 1, 10);
+/// let snapshot = table.snapshot();
+/// table.insert(stable_hash(&1), 1, 11);
+///
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| assert_eq!(snapshot.iter().next(), Some((stable_hash(&1), &1, &10))));
+/// });
+/// let rolled_back = KeyedTable::from_snapshot(&snapshot);
+/// assert_eq!(rolled_back.get(stable_hash(&1), &1), Some(&10));
+/// ```
 pub struct TableSnapshot<K, V> {
-    rows: Arc<[(u64, K, V)]>,
+    inner: Arc<Inner<K, V>>,
+}
+
+struct Inner<K, V> {
+    len: usize,
+    division: Division,
+    /// In the order of the hashes of their rows.
+    blocks: SharedBlocks<K, V>,
 }
 
 impl<K, V> Clone for TableSnapshot<K, V> {
     fn clone(&self) -> Self {
         Self {
-            rows: Arc::clone(&self.rows),
+            inner: Arc::clone(&self.inner),
         }
     }
 }
 
+impl<K, V> fmt::Debug for TableSnapshot<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TableSnapshot")
+            .field("rows", &self.len())
+            .finish()
+    }
+}
+
 impl<K, V> TableSnapshot<K, V> {
-    pub(super) fn new(rows: Arc<[(u64, K, V)]>) -> Self {
-        Self { rows }
+    pub(super) fn new(len: usize, division: Division, blocks: SharedBlocks<K, V>) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                len,
+                division,
+                blocks,
+            }),
+        }
+    }
+
+    pub(super) fn shared(&self) -> (Division, &SharedBlocks<K, V>) {
+        (self.inner.division, &self.inner.blocks)
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.inner.len
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
-    /// All rows with the hash of their key, in no order.
+    fn blocks(&self) -> impl Iterator<Item = &Block<K, V>> {
+        self.inner.blocks.iter().map(|(block, _)| &**block)
+    }
+
+    /// All rows with the hash of their key.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &K, &V)> {
-        self.rows
-            .iter()
-            .map(|(hash, key, value)| (*hash, key, value))
+        self.blocks().flat_map(Block::iter)
     }
 
-    /// All rows by ascending key group: group, hash, key, value.
+    /// All rows by ascending key group: group, hash, key, value. Needs no memory but for one block.
     pub fn by_group(&self, max_parallelism: u32) -> impl Iterator<Item = (u32, u64, &K, &V)> {
-        let mut order: Vec<_> = self
-            .rows
-            .iter()
-            .map(|row| (key_group(row.0, max_parallelism), row))
-            .collect();
-        order.sort_by_key(|(group, _)| *group);
-        order
-            .into_iter()
-            .map(|(group, (hash, key, value))| (group, *hash, key, value))
+        // Blocks follow each other in the order of the hashes of their rows.
+        self.blocks().flat_map(move |block| {
+            let order = block.sorted_slots(|hash| key_group(hash, max_parallelism));
+            order.into_iter().filter_map(|(group, slot)| {
+                let (hash, key, value) = block.get(slot as usize)?;
+                Some((group, hash, key, value))
+            })
+        })
     }
 }
