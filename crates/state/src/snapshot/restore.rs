@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flott_record::codec::decode;
 use flott_record::hash::{key_group, stable_hash};
-use flott_record::schema::Schema;
+use flott_record::schema::{Mismatch, ResolveError, Resolver, Schema};
 use flott_record::{Key, Record};
 use serde::de::DeserializeOwned;
 
@@ -290,10 +289,10 @@ impl RestoredOperator {
         if !all.is_empty() {
             let (blob, entry) = all[self.inner.place.subtask as usize % all.len()];
             let key = entry.key.as_ref().ok_or_else(|| no_key(blob, entry))?;
-            check_type::<MK>(name, key)?;
-            check_type::<MV>(name, &entry.value)?;
+            let keys = resolver::<MK>(name, key)?;
+            let values = resolver::<MV>(name, &entry.value)?;
             blob.rows(entry, &(0..1), |_, input| {
-                entries.push((decode(input)?, decode(input)?));
+                entries.push((keys.decode(input)?, values.decode(input)?));
                 Ok(())
             })?;
         }
@@ -334,10 +333,10 @@ impl RestoredOperator {
         let groups = &self.inner.place.key_groups;
         for (blob, entry) in self.entries(wanted, self.inner.keyed.iter())? {
             let key = entry.key.as_ref().ok_or_else(|| no_key(blob, entry))?;
-            check_type::<R>(wanted.name, key)?;
-            check_type::<V>(wanted.name, &entry.value)?;
+            let keys = key_resolver::<R>(wanted.name, key)?;
+            let values = resolver::<V>(wanted.name, &entry.value)?;
             blob.rows(entry, groups, |group, input| {
-                let (key, value) = (decode(input)?, decode(input)?);
+                let (key, value) = (keys.decode(input)?, values.decode(input)?);
                 each(blob, key, value, group)
             })?;
         }
@@ -349,9 +348,9 @@ impl RestoredOperator {
         let mut items = Vec::new();
         for (subtask, blob) in &self.inner.states {
             for (blob, entry) in self.entries(wanted, [blob])? {
-                check_type::<T>(wanted.name, &entry.value)?;
+                let values = resolver::<T>(wanted.name, &entry.value)?;
                 blob.rows(entry, &(0..1), |_, input| {
-                    items.push((*subtask, decode(input)?));
+                    items.push((*subtask, values.decode(input)?));
                     Ok(())
                 })?;
             }
@@ -407,16 +406,60 @@ fn no_key(blob: &Blob, entry: &StateEntry) -> StateError {
     blob.corrupt(entry, entry.end, "no type of keys")
 }
 
-fn check_type<T: DeserializeOwned>(state: &str, stored: &Schema) -> Result<(), StateError> {
-    let now = schema::<T>(state)?;
-    if now.hash() == stored.hash() {
-        return Ok(());
-    }
-    Err(StateError::Incompatible {
-        state: state.to_owned(),
-        place: "its type".to_owned(),
-        old: stored.to_string(),
-        new: now.to_string(),
-        why: "they differ".to_owned(),
+/// How values of a state are read as the types of today.
+fn resolver<T: DeserializeOwned>(state: &str, stored: &Schema) -> Result<Resolver<T>, StateError> {
+    Resolver::new(stored).map_err(|error| match error {
+        ResolveError::Mismatch(mismatch) => incompatible(state, mismatch),
+        ResolveError::Schema(source) => StateError::Schema {
+            state: state.to_owned(),
+            source,
+        },
+        other => StateError::Incompatible {
+            state: state.to_owned(),
+            place: "its type".to_owned(),
+            old: stored.to_string(),
+            new: std::any::type_name::<T>().to_owned(),
+            why: other.to_string(),
+        },
     })
+}
+
+fn incompatible(state: &str, mismatch: Mismatch) -> StateError {
+    let Mismatch {
+        path,
+        old,
+        new,
+        why,
+    } = mismatch;
+    StateError::Incompatible {
+        state: state.to_owned(),
+        place: path,
+        old,
+        new,
+        why,
+    }
+}
+
+/// As [`resolver`], for keys: they must have the hashes that they had.
+fn key_resolver<R: DeserializeOwned>(
+    state: &str,
+    stored: &Schema,
+) -> Result<Resolver<R>, StateError> {
+    let resolver = resolver(state, stored)?;
+    let now = schema::<R>(state)?;
+    if resolver.is_same() || stored.hashes_as(&now) {
+        return Ok(resolver);
+    }
+    Err(incompatible(
+        state,
+        Mismatch {
+            path: "its key".to_owned(),
+            old: stored.to_string(),
+            new: now.to_string(),
+            why:
+                "rows are found by the hashes of their keys, so a key stays as it is but for names \
+                  and wider integers"
+                    .to_owned(),
+        },
+    ))
 }

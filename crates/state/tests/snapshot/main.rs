@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod damage;
+mod evolution;
 mod rescale;
 mod round_trip;
 
