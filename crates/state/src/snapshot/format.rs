@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! blob    := "FLTS" | version u16 | 0 u16 | block* | footer | footer length u32 | crc32c u32 | "STLF"
-//! block   := key group u32 | rows u32 | raw u32 | stored u32 | codec u32 | crc32c u32 | stored bytes
+//! block   := first u32 | last u32 | rows u32 | raw u32 | stored u32 | codec u32 | crc32c u32 | stored bytes
 //! footer  := what `Footer` is in the codec of records; the checksum covers it and its length
 //! ```
-//! Little endian. The checksum of a block covers its header and its stored bytes. The blocks of a
-//! state are contiguous, by ascending key group; a group may have several. Operator state has no
-//! groups: its blocks are of group 0. A block holds rows in the codec of records, one after the other.
+//! Little endian. The checksum of a block covers its header and its stored bytes. A block holds rows
+//! in the codec of records, one after the other, by ascending key group; `first` and `last` are the
+//! groups of the first and the last one. The blocks of a state are contiguous and in the same order,
+//! so a group may be in several blocks, and a block may have several groups. Operator state has no
+//! groups: its blocks are of group 0.
 
 use flott_record::schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +19,7 @@ pub(super) const END_MAGIC: [u8; 4] = *b"STLF";
 pub(super) const VERSION: u16 = 1;
 pub(super) const HEADER_BYTES: u64 = 8;
 pub(super) const TRAILER_BYTES: u64 = 12;
-pub(super) const BLOCK_HEADER_BYTES: usize = 24;
+pub(super) const BLOCK_HEADER_BYTES: usize = 28;
 
 /// Raw bytes at which a block is closed.
 pub(super) const BLOCK_BYTES: usize = 64 * 1024;
@@ -132,23 +134,25 @@ pub(super) struct StateEntry {
     pub(super) rows: u64,
     /// Bytes of the rows before compression.
     pub(super) raw: u64,
-    pub(super) groups: Vec<GroupEntry>,
+    pub(super) blocks: Vec<BlockEntry>,
     /// Where the last block ends.
     pub(super) end: u64,
 }
 
-/// Where the rows of a key group are: up to where those of the next group begin.
+/// Where a block is: up to where the next one begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct GroupEntry {
-    pub(super) group: u32,
+pub(super) struct BlockEntry {
+    /// The key groups of its first and its last row.
+    pub(super) first: u32,
+    pub(super) last: u32,
     pub(super) offset: u64,
-    pub(super) rows: u64,
+    pub(super) rows: u32,
 }
 
 impl StateEntry {
     /// Bytes as they are stored.
     pub(super) fn stored(&self) -> u64 {
-        self.groups
+        self.blocks
             .first()
             .map_or(0, |first| self.end.saturating_sub(first.offset))
     }
@@ -157,7 +161,8 @@ impl StateEntry {
 /// The header of a block without its checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockHeader {
-    pub(super) group: u32,
+    pub(super) first: u32,
+    pub(super) last: u32,
     pub(super) rows: u32,
     pub(super) raw: u32,
     pub(super) stored: u32,
@@ -168,7 +173,14 @@ impl BlockHeader {
     /// With the checksum over it and the stored bytes.
     pub(super) fn encode(&self, stored: &[u8]) -> [u8; BLOCK_HEADER_BYTES] {
         let mut bytes = [0; BLOCK_HEADER_BYTES];
-        let words = [self.group, self.rows, self.raw, self.stored, self.codec];
+        let words = [
+            self.first,
+            self.last,
+            self.rows,
+            self.raw,
+            self.stored,
+            self.codec,
+        ];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_le_bytes());
         }
@@ -183,11 +195,12 @@ impl BlockHeader {
             u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
         };
         Self {
-            group: word(0),
-            rows: word(4),
-            raw: word(8),
-            stored: word(12),
-            codec: word(16),
+            first: word(0),
+            last: word(4),
+            rows: word(8),
+            raw: word(12),
+            stored: word(16),
+            codec: word(20),
         }
     }
 }

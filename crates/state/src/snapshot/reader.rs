@@ -1,14 +1,14 @@
 //! Reads a blob: its index first, then the rows of the key groups that are wanted. Whatever the
 //! bytes are, it ends with rows or with an error that says where; memory follows what is there.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use flott_record::codec::{CodecError, decode};
 use lz4_flex::block::decompress_into;
 
 use super::StateBlob;
 use super::format::{
-    BLOCK_HEADER_BYTES, BLOCK_ROWS, BlockHeader, Codec, END_MAGIC, Footer, GroupEntry,
+    BLOCK_HEADER_BYTES, BLOCK_ROWS, BlockEntry, BlockHeader, Codec, END_MAGIC, Footer,
     HEADER_BYTES, MAGIC, MOST_LZ4, StateEntry, TRAILER_BYTES, VERSION, footer_checksum,
 };
 use crate::StateError;
@@ -68,20 +68,21 @@ impl Blob {
     fn check(&self, length: u64) -> Result<(), StateError> {
         let mut at = HEADER_BYTES;
         for state in &self.footer.states {
-            let groups_fit = state.groups.iter().all(|entry| {
-                entry.rows > 0
-                    && (entry.group < self.footer.max_parallelism || !state.kind.is_keyed())
+            let possible = state.blocks.iter().all(|block| {
+                block.rows > 0
+                    && block.first <= block.last
+                    && (block.last < self.footer.max_parallelism || !state.kind.is_keyed())
             });
             let ascend = state
-                .groups
-                .is_sorted_by(|one, next| one.group < next.group && one.offset < next.offset);
-            let inside = match (state.groups.first(), state.groups.last()) {
+                .blocks
+                .is_sorted_by(|one, next| one.last <= next.first && one.offset < next.offset);
+            let inside = match (state.blocks.first(), state.blocks.last()) {
                 (Some(first), Some(last)) => first.offset >= at && last.offset < state.end,
                 _ => state.end >= at,
             };
-            let rows = state.groups.iter().map(|entry| u128::from(entry.rows));
+            let rows = state.blocks.iter().map(|block| u128::from(block.rows));
             let same = rows.sum::<u128>() == u128::from(state.rows);
-            if !(groups_fit && ascend && inside && same && state.end <= length) {
+            if !(possible && ascend && inside && same && state.end <= length) {
                 return Err(self.corrupt(state, state.end, "an impossible index"));
             }
             at = state.end;
@@ -98,46 +99,34 @@ impl Blob {
         corrupt(&*self.source, &state.name, offset, found)
     }
 
-    /// Reads the rows of a state in a range of key groups. `each` is called for every row with its
-    /// group, and with the bytes from the row on; it advances behind the row.
+    /// Reads the blocks of a state that have rows in a range of key groups. `each` is called for
+    /// every row of them, also of other groups, with the groups of the block, and with the bytes
+    /// from the row on; it advances behind the row.
     pub(super) fn rows(
         &self,
         state: &StateEntry,
         groups: &Range<u32>,
-        mut each: impl FnMut(u32, &mut &[u8]) -> Result<(), RowError>,
+        mut each: impl FnMut(&RangeInclusive<u32>, &mut &[u8]) -> Result<(), RowError>,
     ) -> Result<(), StateError> {
-        let entries = wanted(state, groups);
-        let behind = state.groups.iter().find(|entry| entry.group >= groups.end);
+        let wanted = wanted(state, groups);
+        let end_of = |at: usize| state.blocks.get(at).map_or(state.end, |next| next.offset);
         let mut window = Window {
             source: &*self.source,
             state: &state.name,
-            end: behind.map_or(state.end, |entry| entry.offset),
+            end: end_of(wanted.end),
             start: 0,
             bytes: Vec::new(),
         };
         let mut raw = Vec::new();
-        for (place, entry) in entries.iter().enumerate() {
-            let end = entries
-                .get(place + 1)
-                .map_or(window.end, |next| next.offset);
-            let mut at = entry.offset;
-            let mut left = entry.rows;
-            while at < end {
-                let block = window.block(at, end, entry.group)?;
-                let rows = u64::from(block.header.rows);
-                let bytes = block.unpack(&mut raw).ok_or_else(|| {
-                    self.corrupt(state, at, "a block that cannot be decompressed")
-                })?;
-                if rows > left {
-                    return Err(self.corrupt(state, at, "more rows than the index says"));
-                }
-                left -= rows;
-                self.block_rows(state, at, rows, bytes, |input| each(entry.group, input))?;
-                at += BLOCK_HEADER_BYTES as u64 + u64::from(block.header.stored);
-            }
-            if left > 0 {
-                return Err(self.corrupt(state, at, "fewer rows than the index says"));
-            }
+        for at in wanted {
+            let entry = state.blocks[at];
+            let block = window.block(&entry, end_of(at + 1))?;
+            let bytes = block.unpack(&mut raw).ok_or_else(|| {
+                let found = "a block that cannot be decompressed";
+                self.corrupt(state, entry.offset, found)
+            })?;
+            let groups = entry.first..=entry.last;
+            self.block_rows(state, &entry, bytes, |input| each(&groups, input))?;
         }
         Ok(())
     }
@@ -145,12 +134,12 @@ impl Blob {
     fn block_rows(
         &self,
         state: &StateEntry,
-        offset: u64,
-        rows: u64,
+        entry: &BlockEntry,
         mut bytes: &[u8],
         mut each: impl FnMut(&mut &[u8]) -> Result<(), RowError>,
     ) -> Result<(), StateError> {
-        for _ in 0..rows {
+        let offset = entry.offset;
+        for _ in 0..entry.rows {
             each(&mut bytes).map_err(|error| match error {
                 RowError::Codec(source) => StateError::Row {
                     blob: self.source.name(),
@@ -183,14 +172,12 @@ impl From<CodecError> for RowError {
     }
 }
 
-fn wanted<'a>(state: &'a StateEntry, groups: &Range<u32>) -> &'a [GroupEntry] {
-    let first = state
-        .groups
-        .partition_point(|entry| entry.group < groups.start);
-    let behind = state
-        .groups
-        .partition_point(|entry| entry.group < groups.end);
-    state.groups.get(first..behind).unwrap_or(&[])
+/// The blocks with rows in a range of key groups.
+fn wanted(state: &StateEntry, groups: &Range<u32>) -> Range<usize> {
+    let blocks = &state.blocks;
+    let first = blocks.partition_point(|block| block.last < groups.start);
+    let behind = blocks.partition_point(|block| block.first < groups.end);
+    first..behind.max(first)
 }
 
 fn read_footer(source: &dyn StateBlob, length: u64) -> Result<Footer, StateError> {
@@ -306,9 +293,9 @@ impl Window<'_> {
         Ok(&self.bytes[from..from + length])
     }
 
-    /// The block at `offset`, which ends at `end` at the latest; its checksum is right.
-    fn block(&mut self, offset: u64, end: u64, group: u32) -> Result<Block<'_>, StateError> {
-        let (source, state) = (self.source, self.state);
+    /// A block, which takes all bytes up to `end`; its checksum is right.
+    fn block(&mut self, entry: &BlockEntry, end: u64) -> Result<Block<'_>, StateError> {
+        let (source, state, offset) = (self.source, self.state, entry.offset);
         let wrong = |found: &str| corrupt(source, state, offset, found);
         if end - offset < BLOCK_HEADER_BYTES as u64 {
             return Err(wrong("a block that is cut off"));
@@ -317,8 +304,8 @@ impl Window<'_> {
         bytes.copy_from_slice(self.bytes(offset, BLOCK_HEADER_BYTES)?);
         let header = BlockHeader::decode(&bytes);
         let body = offset + BLOCK_HEADER_BYTES as u64;
-        if u64::from(header.stored) > end - body {
-            return Err(wrong("a block that is longer than what is left"));
+        if u64::from(header.stored) != end - body {
+            return Err(wrong("a block of another length than its index says"));
         }
         let fits = if header.codec == Codec::None as u32 {
             header.raw == header.stored
@@ -326,8 +313,9 @@ impl Window<'_> {
             header.codec == Codec::Lz4 as u32
                 && u64::from(header.raw) <= u64::from(header.stored) * MOST_LZ4 + MOST_LZ4
         };
-        let fits = fits && header.rows > 0 && header.rows <= BLOCK_ROWS;
-        if !fits || header.group != group {
+        let is_it =
+            (header.first, header.last, header.rows) == (entry.first, entry.last, entry.rows);
+        if !fits || !is_it || header.rows > BLOCK_ROWS {
             return Err(wrong("a block with an impossible header"));
         }
         let stored = self.bytes(body, header.stored as usize)?;

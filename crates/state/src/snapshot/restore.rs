@@ -1,7 +1,7 @@
 //! What an operator begins from: its share of a snapshot.
 
 use std::collections::BTreeSet;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flott_record::hash::{key_group, stable_hash};
@@ -177,9 +177,11 @@ impl RestoredOperator {
         };
         let mut tables: Vec<(N, KeyedTable<K, V>)> = Vec::new();
         let mut last = 0;
-        self.each_keyed_row(wanted, |_, (key, namespace): (K, N), value: V, group| {
+        self.each_keyed_row(wanted, |(key, namespace): (K, N), value: V, groups| {
             let hash = stable_hash(&key);
-            self.check_group(hash, group)?;
+            if !self.is_own(hash, groups)? {
+                return Ok(());
+            }
             if tables
                 .get(last)
                 .is_none_or(|(known, _)| *known != namespace)
@@ -217,10 +219,12 @@ impl RestoredOperator {
             ttl: false,
         };
         let mut timers = Timers::<K, N>::default();
-        self.each_keyed_row(wanted, |_, (key, namespace): (K, N), at, group| {
+        self.each_keyed_row(wanted, |(key, namespace): (K, N), at, groups| {
             let (domain, timestamp): (TimeDomain, i64) = at;
             let hash = stable_hash(&key);
-            self.check_group(hash, group)?;
+            if !self.is_own(hash, groups)? {
+                return Ok(());
+            }
             let queue = timers.of(domain);
             if queue.register(timestamp, hash, &key, &namespace) {
                 Ok(())
@@ -306,9 +310,11 @@ impl RestoredOperator {
         hash_of: fn(&R) -> u64,
     ) -> Result<KeyedTable<R, V>, StateError> {
         let mut table = KeyedTable::new();
-        self.each_keyed_row(wanted, |_, key: R, value: V, group| {
+        self.each_keyed_row(wanted, |key: R, value: V, groups| {
             let hash = hash_of(&key);
-            self.check_group(hash, group)?;
+            if !self.is_own(hash, groups)? {
+                return Ok(());
+            }
             match table.insert(hash, key, value) {
                 None => Ok(()),
                 Some(_) => Err(RowError::Wrong(TWICE)),
@@ -317,9 +323,11 @@ impl RestoredOperator {
         Ok(table)
     }
 
-    fn check_group(&self, hash: u64, group: u32) -> Result<(), RowError> {
-        if key_group(hash, self.inner.place.max_parallelism) == group {
-            Ok(())
+    /// Whether a key is one of this subtask's. It must be of the key groups of its block.
+    fn is_own(&self, hash: u64, groups: &RangeInclusive<u32>) -> Result<bool, RowError> {
+        let group = key_group(hash, self.inner.place.max_parallelism);
+        if groups.contains(&group) {
+            Ok(self.inner.place.key_groups.contains(&group))
         } else {
             Err(RowError::Wrong("a key of another key group"))
         }
@@ -328,16 +336,16 @@ impl RestoredOperator {
     fn each_keyed_row<R: DeserializeOwned, V: DeserializeOwned>(
         &self,
         wanted: Wanted<'_>,
-        mut each: impl FnMut(&Blob, R, V, u32) -> Result<(), RowError>,
+        mut each: impl FnMut(R, V, &RangeInclusive<u32>) -> Result<(), RowError>,
     ) -> Result<(), StateError> {
         let groups = &self.inner.place.key_groups;
         for (blob, entry) in self.entries(wanted, self.inner.keyed.iter())? {
             let key = entry.key.as_ref().ok_or_else(|| no_key(blob, entry))?;
             let keys = key_resolver::<R>(wanted.name, key)?;
             let values = resolver::<V>(wanted.name, &entry.value)?;
-            blob.rows(entry, groups, |group, input| {
+            blob.rows(entry, groups, |groups, input| {
                 let (key, value) = (keys.decode(input)?, values.decode(input)?);
-                each(blob, key, value, group)
+                each(key, value, groups)
             })?;
         }
         Ok(())

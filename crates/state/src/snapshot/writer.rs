@@ -8,7 +8,7 @@ use lz4_flex::block::{compress_into, get_maximum_output_size};
 
 use super::Compression;
 use super::format::{
-    BLOCK_BYTES, BLOCK_ROWS, BlockHeader, Codec, END_MAGIC, Footer, GroupEntry, HEADER_BYTES,
+    BLOCK_BYTES, BLOCK_ROWS, BlockEntry, BlockHeader, Codec, END_MAGIC, Footer, HEADER_BYTES,
     MAGIC, StateEntry, StateKind, TRAILER_BYTES, VERSION, footer_checksum,
 };
 use crate::StateError;
@@ -84,14 +84,15 @@ impl<'w> BlobWriter<'w> {
             value,
             rows: 0,
             raw: 0,
-            groups: Vec::new(),
+            blocks: Vec::new(),
             end: self.at,
         };
         self.raw.clear();
         StateWriter {
             blob: self,
             entry,
-            group: 0,
+            first: 0,
+            last: 0,
             rows: 0,
         }
     }
@@ -129,8 +130,10 @@ impl<'w> BlobWriter<'w> {
 pub(super) struct StateWriter<'b, 'w> {
     blob: &'b mut BlobWriter<'w>,
     entry: StateEntry,
-    group: u32,
-    /// Rows in the block that is open.
+    /// The key groups of the first and the last row of the block that is open.
+    first: u32,
+    last: u32,
+    /// How many rows it has.
     rows: u32,
 }
 
@@ -141,11 +144,14 @@ impl StateWriter<'_, '_> {
         group: u32,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
     ) -> Result<(), StateError> {
-        debug_assert!(group >= self.group, "rows come by ascending key group");
-        if group != self.group || self.rows == BLOCK_ROWS || self.blob.raw.len() >= BLOCK_BYTES {
+        debug_assert!(group >= self.last, "rows come by ascending key group");
+        if self.rows == BLOCK_ROWS || self.blob.raw.len() >= BLOCK_BYTES {
             self.close_block()?;
-            self.group = group;
         }
+        if self.rows == 0 {
+            self.first = group;
+        }
+        self.last = group;
         write(&mut self.blob.raw).map_err(|source| StateError::Encode {
             state: self.entry.name.clone(),
             source,
@@ -172,7 +178,8 @@ impl StateWriter<'_, '_> {
             Codec::Lz4 => std::mem::take(&mut blob.packed),
         };
         let header = BlockHeader {
-            group: self.group,
+            first: self.first,
+            last: self.last,
             rows,
             raw,
             // Not longer than `raw`.
@@ -187,22 +194,15 @@ impl StateWriter<'_, '_> {
             Codec::Lz4 => blob.packed = stored,
         }
         blob.raw.clear();
-        self.count(offset, rows, raw);
-        Ok(())
-    }
-
-    fn count(&mut self, offset: u64, rows: u32, raw: u32) {
-        let rows = u64::from(rows);
-        self.entry.rows += rows;
+        self.entry.rows += u64::from(rows);
         self.entry.raw += u64::from(raw);
-        match self.entry.groups.last_mut() {
-            Some(last) if last.group == self.group => last.rows += rows,
-            _ => self.entry.groups.push(GroupEntry {
-                group: self.group,
-                offset,
-                rows,
-            }),
-        }
+        self.entry.blocks.push(BlockEntry {
+            first: self.first,
+            last: self.last,
+            offset,
+            rows,
+        });
+        Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<(), StateError> {

@@ -3,6 +3,7 @@
 
 mod damage;
 mod evolution;
+mod frozen;
 mod rescale;
 mod round_trip;
 
