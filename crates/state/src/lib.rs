@@ -17,6 +17,7 @@ mod operator_state;
 mod ordered_map;
 mod reducing;
 mod scope;
+mod sharable;
 mod snapshot;
 mod table;
 mod timers;

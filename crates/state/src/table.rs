@@ -5,7 +5,6 @@ mod directory;
 mod group;
 mod memory;
 mod rows;
-mod segment;
 mod segments;
 mod snapshot;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Timers: each fires once, at its time, for its key and namespace.
 
+mod slots;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,13 +10,14 @@ use flott_record::hash::stable_hash;
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
 
+use self::slots::{Slots, shared_slot};
 use crate::SubKey;
 
 /// No slot: the end of a list.
 const NONE: u32 = u32::MAX;
 
-/// Slots kept when the last timer has gone.
-const KEPT_SLOTS: usize = 1024;
+/// Places in the index kept when the last timer has gone.
+const KEPT: usize = 1024;
 
 /// A timer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,29 +75,54 @@ impl<K: Key, N: SubKey> Timers<K, N> {
         self.processing_time.clear();
     }
 
-    /// The timers as they are now, for another thread to read.
+    /// The timers as they are now, for another thread to read while they come and go.
     pub(crate) fn snapshot(&mut self) -> TimersSnapshot<K, N> {
-        TimersSnapshot(Arc::new(self.clone()))
+        TimersSnapshot {
+            event_time: self.event_time.snapshot(),
+            processing_time: self.processing_time.snapshot(),
+        }
     }
 }
 
 /// Timers at one moment.
-pub(crate) struct TimersSnapshot<K, N>(Arc<Timers<K, N>>);
+pub(crate) struct TimersSnapshot<K, N> {
+    event_time: QueueSnapshot<K, N>,
+    processing_time: QueueSnapshot<K, N>,
+}
 
 impl<K: Key, N: SubKey> TimersSnapshot<K, N> {
     /// Domain, timestamp, hash, key, namespace; those of one domain in the order in which they fire.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (TimeDomain, i64, u64, &K, &N)> {
-        let event = self
-            .0
-            .event_time
-            .iter()
-            .map(|(t, h, k, n)| (TimeDomain::EventTime, t, h, k, n));
-        let processing = self
-            .0
-            .processing_time
-            .iter()
-            .map(|(t, h, k, n)| (TimeDomain::ProcessingTime, t, h, k, n));
-        event.chain(processing)
+        let queues = [
+            (TimeDomain::EventTime, &self.event_time),
+            (TimeDomain::ProcessingTime, &self.processing_time),
+        ];
+        queues.into_iter().flat_map(|(domain, queue)| {
+            let timers = queue.iter();
+            timers.map(move |(at, hash, key, namespace)| (domain, at, hash, key, namespace))
+        })
+    }
+}
+
+struct QueueSnapshot<K, N> {
+    parts: Vec<Arc<Vec<Slot<K, N>>>>,
+}
+
+impl<K, N> QueueSnapshot<K, N> {
+    /// In the order in which they fire.
+    fn iter(&self) -> impl Iterator<Item = (i64, u64, &K, &N)> {
+        let slots = self.parts.iter().flat_map(|part| part.iter());
+        let heads = slots.filter(|slot| slot.before == NONE && slot.owner.is_some());
+        let mut heads: Vec<_> = heads.collect();
+        heads.sort_unstable_by_key(|slot| slot.timestamp);
+        heads.into_iter().flat_map(|head| {
+            let timers =
+                std::iter::successors(Some(head), |slot| shared_slot(&self.parts, slot.after));
+            timers.filter_map(|slot| {
+                let (key, namespace) = slot.owner.as_ref()?;
+                Some((slot.timestamp, slot.hash, key, namespace))
+            })
+        })
     }
 }
 
@@ -144,7 +172,7 @@ struct Indexed {
 /// ```
 #[derive(Debug, Clone)]
 pub struct TimerQueue<K, N = ()> {
-    slots: Vec<Slot<K, N>>,
+    slots: Slots<Slot<K, N>>,
     free: u32,
     times: BTreeMap<i64, Ends>,
     index: HashTable<Indexed>,
@@ -153,7 +181,7 @@ pub struct TimerQueue<K, N = ()> {
 impl<K, N> Default for TimerQueue<K, N> {
     fn default() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Slots::default(),
             free: NONE,
             times: BTreeMap::new(),
             index: HashTable::new(),
@@ -208,7 +236,7 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
         self.index
             .find(widen(place), |indexed| {
                 indexed.place == place && {
-                    let slot = &self.slots[indexed.slot as usize];
+                    let slot = self.slots.get(indexed.slot);
                     slot.timestamp == timestamp
                         && slot.hash == hash
                         && slot
@@ -247,8 +275,8 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
         });
         let last = std::mem::replace(&mut ends.last, number);
         if last != NONE {
-            self.slots[last as usize].after = number;
-            self.slots[number as usize].before = last;
+            self.slots.get_mut(last).after = number;
+            self.slots.get_mut(number).before = last;
         }
         true
     }
@@ -262,7 +290,7 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
             return number;
         }
         let number = self.free;
-        let place = &mut self.slots[number as usize];
+        let place = self.slots.get_mut(number);
         self.free = place.after;
         *place = slot;
         number
@@ -285,7 +313,7 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
             return None;
         }
         let number = ends.first;
-        let slot = &self.slots[number as usize];
+        let slot = self.slots.get(number);
         let (_, namespace) = slot.owner.as_ref()?;
         let place = place(slot.timestamp, slot.hash, namespace);
         self.take_out(place, number)
@@ -298,7 +326,7 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
         if let Ok(entry) = found {
             entry.remove();
         }
-        let slot = &mut self.slots[number as usize];
+        let slot = self.slots.get_mut(number);
         let (timestamp, hash, before, after) = (slot.timestamp, slot.hash, slot.before, slot.after);
         let owner = slot.owner.take();
         slot.after = std::mem::replace(&mut self.free, number);
@@ -316,10 +344,10 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
 
     fn unlink(&mut self, timestamp: i64, before: u32, after: u32) {
         if before != NONE {
-            self.slots[before as usize].after = after;
+            self.slots.get_mut(before).after = after;
         }
         if after != NONE {
-            self.slots[after as usize].before = before;
+            self.slots.get_mut(after).before = before;
         }
         if before == NONE && after == NONE {
             self.times.remove(&timestamp);
@@ -340,24 +368,28 @@ impl<K: Key, N: SubKey> TimerQueue<K, N> {
         self.times.values().flat_map(move |ends| {
             let next = |number: u32| (number != NONE).then_some(number);
             std::iter::successors(next(ends.first), move |number| {
-                next(self.slots[*number as usize].after)
+                next(self.slots.get(*number).after)
             })
             .filter_map(|number| {
-                let slot = &self.slots[number as usize];
+                let slot = self.slots.get(number);
                 let (key, namespace) = slot.owner.as_ref()?;
                 Some((slot.timestamp, slot.hash, key, namespace))
             })
         })
     }
 
+    fn snapshot(&mut self) -> QueueSnapshot<K, N> {
+        QueueSnapshot {
+            parts: self.slots.share(),
+        }
+    }
+
     /// Removes all timers, and gives most of the memory back.
     pub fn clear(&mut self) {
         self.slots.clear();
-        self.slots.shrink_to(KEPT_SLOTS);
         self.free = NONE;
         self.times.clear();
         self.index.clear();
-        self.index
-            .shrink_to(KEPT_SLOTS, |indexed| widen(indexed.place));
+        self.index.shrink_to(KEPT, |indexed| widen(indexed.place));
     }
 }

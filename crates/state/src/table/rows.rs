@@ -2,7 +2,7 @@
 
 use super::KeyedTable;
 use super::block::Block;
-use super::segment::Segment;
+use super::segments::Segment;
 
 /// The rows of a table, taken out one by one: hash, key, value.
 pub struct IntoRows<K, V> {
@@ -23,7 +23,7 @@ impl<K: Clone, V: Clone> Iterator for IntoRows<K, V> {
                 self.left -= 1;
                 return self.block.take(slot);
             }
-            self.block = self.segments.next()?.into_block();
+            self.block = self.segments.next()?.into_owned();
             self.slot = 0;
         }
     }

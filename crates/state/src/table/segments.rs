@@ -8,7 +8,7 @@ use hashbrown::Equivalent;
 use super::block::{Block, most_slots};
 use super::directory::{Directory, Division, Span};
 use super::memory::{Entry, View};
-use super::segment::Segment;
+use crate::sharable::Sharable;
 
 /// A table of one segment with up to this many slots keeps its memory when rows go; segments of
 /// larger tables a sixteenth of it.
@@ -19,6 +19,9 @@ const FEWEST_ROWS: usize = 4;
 
 /// Tables of fewer segments do not prefetch.
 const PREFETCHED: usize = 16;
+
+/// Snapshots may share its block.
+pub(super) type Segment<K, V> = Sharable<Block<K, V>>;
 
 pub(super) struct Segments<K, V> {
     /// Invariant: the entry of a hash has the number of the segment of that hash, and the view of
@@ -64,12 +67,12 @@ impl<K, V> Segments<K, V> {
     /// The block of a segment.
     #[inline(always)]
     pub(super) fn block(&self, at: usize) -> Option<&Block<K, V>> {
-        Some(self.segments.get(at)?.block())
+        Some(self.segments.get(at)?.get())
     }
 
     /// All blocks, in order of their numbers.
     pub(super) fn blocks(&self) -> impl Iterator<Item = &Block<K, V>> {
-        self.segments.iter().map(Segment::block)
+        self.segments.iter().map(Segment::get)
     }
 
     #[inline(always)]
@@ -142,7 +145,7 @@ impl<K, V> Segments<K, V> {
 
     /// A segment has other memory.
     fn note(&mut self, at: usize) {
-        let entry = Entry::new(self.segments[at].block().view(), at as u32);
+        let entry = Entry::new(self.segments[at].get().view(), at as u32);
         self.directory.set(self.span(at), entry);
     }
 
@@ -170,8 +173,13 @@ impl<K, V> Segments<K, V> {
     /// Removes all rows, keeps the slots.
     pub(super) fn clear(&mut self) {
         for at in 0..self.segments.len() {
-            if self.segments[at].clear() {
-                self.note(at);
+            match &mut self.segments[at] {
+                Segment::Owned(block) => block.clear(),
+                Segment::Shared(block) => {
+                    let block = Block::with_slots(block.slots());
+                    self.segments[at] = Segment::Owned(block);
+                    self.note(at);
+                }
             }
         }
     }
@@ -266,7 +274,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
         }
         loop {
             let at = self.entry(hash).segment as usize;
-            if self.segments[at].block().has_room() {
+            if self.segments[at].get().has_room() {
                 return at;
             }
             self.grow(at, hash);
@@ -288,7 +296,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
 
     /// Makes more room in the segment of a hash: more slots, or half as many rows.
     fn grow(&mut self, at: usize, hash: u64) {
-        let block = self.segments[at].block();
+        let block = self.segments[at].get();
         let slots = block.slots();
         let slots = if block.is_mostly_left() {
             slots
@@ -305,7 +313,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
     fn divide(&mut self, at: usize, hash: u64) -> bool {
         let segments = self.segments.len();
         if segments == 1 {
-            let block = self.segments[at].block();
+            let block = self.segments[at].get();
             // The hash that is going to be added may be another one.
             let other = block.iter().next().map_or(hash, |(other, _, _)| other);
             let bits = block.differing_bits() | (hash ^ other);
@@ -327,7 +335,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
     /// Gives memory back after rows of a segment have gone.
     #[inline]
     pub(super) fn shrink(&mut self, at: usize, rows: usize) {
-        let block = self.segments[at].block();
+        let block = self.segments[at].get();
         let is_single = self.segments.len() == 1;
         let is_small = block.slots() <= if is_single { SMALL } else { SMALL / 16 };
         if !is_small && block.len() * 8 < block.slots() {
