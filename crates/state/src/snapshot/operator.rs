@@ -197,6 +197,10 @@ impl OperatorSnapshot {
         })
     }
 
+    pub(super) fn parts(&self) -> impl Iterator<Item = &dyn Part> {
+        self.parts.iter().map(|part| &**part)
+    }
+
     /// Writes the keyed blob and the operator blob, row by row. A blob of which the operator has no
     /// state gets no bytes. Rows that have expired at the time of the snapshot are left out.
     ///

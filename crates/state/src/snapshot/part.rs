@@ -20,6 +20,10 @@ use crate::{StateError, SubKey, TableSnapshot, TimeDomain};
 pub(crate) trait Part: Any + Send + Sync {
     fn name(&self) -> &str;
     fn kind(&self) -> StateKind;
+    /// Whether its rows expire.
+    fn has_ttl(&self) -> bool {
+        false
+    }
     fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError>;
 }
 
@@ -54,6 +58,10 @@ impl<R: Record, V: Record> Part for TablePart<R, V> {
 
     fn kind(&self) -> StateKind {
         self.kind
+    }
+
+    fn has_ttl(&self) -> bool {
+        self.expiry.is_some()
     }
 
     fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {

@@ -1,19 +1,19 @@
 //! What an operator begins from: its share of a snapshot.
 
+mod blobs;
+mod retained;
+
 use std::collections::BTreeSet;
-use std::ops::{Range, RangeInclusive};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flott_record::hash::{key_group, stable_hash};
-use flott_record::schema::{Mismatch, ResolveError, Resolver, Schema};
+use flott_record::hash::stable_hash;
 use flott_record::{Key, Record};
-use serde::de::DeserializeOwned;
 
-use super::format::{Origin, StateEntry};
-use super::part::schema;
-use super::reader::{Blob, RowError};
-use super::{StateBlob, StateKind};
-use crate::{KeyedTable, StateError, SubKey, TimeDomain, Timers};
+use self::blobs::Blobs;
+use super::format::Origin;
+use super::{OperatorSnapshot, StateBlob, StateKind};
+use crate::{KeyedTable, StateError, SubKey, Timers};
 
 /// Who restores: which subtask of how many, and which key groups are its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub struct Unclaimed {
 ///
 /// States are asked for by name; what is not in the snapshot begins empty, and what is in it but of
 /// another kind, or of a type that has changed too much, is refused. Rows are read when they are
-/// asked for. See [`OperatorSnapshot`](super::OperatorSnapshot) for an example.
+/// asked for. See [`OperatorSnapshot`] for an example.
 #[derive(Clone)]
 pub struct RestoredOperator {
     inner: Arc<Inner>,
@@ -70,11 +70,21 @@ pub struct RestoredOperator {
 
 struct Inner {
     place: RestorePlace,
-    keyed: Vec<Blob>,
-    /// With the old subtask, ascending.
-    states: Vec<(u32, Blob)>,
+    source: Source,
     /// What has been asked for. A lock, because restored operators are shared; taken once per state.
-    claimed: Mutex<BTreeSet<(bool, Origin, String)>>,
+    claimed: Mutex<BTreeSet<StateId>>,
+}
+
+enum Source {
+    Blobs(Blobs),
+    Retained(OperatorSnapshot),
+}
+
+/// Keyed or not, whose, name: what is unique in a snapshot.
+type StateId = (bool, Origin, String);
+
+fn id(kind: StateKind, name: &str) -> StateId {
+    (kind.is_keyed(), kind.origin(), name.to_owned())
 }
 
 /// What is asked for.
@@ -83,6 +93,35 @@ pub(crate) struct Wanted<'a> {
     pub(crate) kind: StateKind,
     pub(crate) name: &'a str,
     pub(crate) ttl: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// What does not expire.
+    fn plain(kind: StateKind, name: &'a str) -> Self {
+        Self {
+            kind,
+            name,
+            ttl: false,
+        }
+    }
+
+    /// Whether a state of that kind, with or without time to live, is what is asked for.
+    fn check(&self, kind: StateKind, ttl: bool) -> Result<(), StateError> {
+        if kind != self.kind {
+            return Err(StateError::Kind {
+                state: self.name.to_owned(),
+                stored: kind.name(),
+                wanted: self.kind.name(),
+            });
+        }
+        if ttl != self.ttl {
+            return Err(StateError::TtlChanged {
+                state: self.name.to_owned(),
+                stored: ttl,
+            });
+        }
+        Ok(())
+    }
 }
 
 impl RestoredOperator {
@@ -97,31 +136,42 @@ impl RestoredOperator {
         keyed: Vec<Box<dyn StateBlob>>,
         states: Vec<(u32, Box<dyn StateBlob>)>,
     ) -> Result<Self, StateError> {
-        let open = |blob: Box<dyn StateBlob>| {
-            let blob = Blob::open(blob)?;
-            if blob.max_parallelism() != place.max_parallelism {
-                return Err(StateError::MaxParallelism {
-                    blob: blob.name(),
-                    stored: blob.max_parallelism(),
-                    wanted: place.max_parallelism,
-                });
-            }
-            Ok(blob)
-        };
-        let keyed = keyed.into_iter().filter(|blob| blob.len() > 0);
-        let keyed = keyed.map(open).collect::<Result<_, _>>()?;
-        let states = states.into_iter().filter(|(_, blob)| blob.len() > 0);
-        let states = states.map(|(subtask, blob)| Ok((subtask, open(blob)?)));
-        let mut states = states.collect::<Result<Vec<_>, StateError>>()?;
-        states.sort_by_key(|(subtask, _)| *subtask);
-        Ok(Self {
+        let blobs = Blobs::open(&place, keyed, states)?;
+        Ok(Self::of(place, Source::Blobs(blobs)))
+    }
+
+    /// Rolls a subtask back to a snapshot that it has made itself and that has been kept: tables are
+    /// shared with it, and no bytes are read. Only for the same subtask of as many as then.
+    ///
+    /// ```
+    /// use flott_record::hash::stable_hash;
+    /// use flott_state::{KeyedTable, OperatorSnapshot, RestorePlace, RestoredOperator};
+    ///
+    /// # fn main() -> Result<(), flott_state::StateError> {
+    /// let mut table = KeyedTable::<u64, u64>::new();
+    /// table.insert(stable_hash(&1), 1, 1);
+    /// let mut snapshot = OperatorSnapshot::new(128);
+    /// snapshot.table("sums", &mut table)?;
+    /// table.insert(stable_hash(&1), 1, 2);
+    ///
+    /// let from = RestoredOperator::retained(RestorePlace::new(0, 1, 128, 1), &snapshot);
+    /// table = from.table("sums")?;
+    /// assert_eq!(table.get(stable_hash(&1), &1), Some(&1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn retained(place: RestorePlace, snapshot: &OperatorSnapshot) -> Self {
+        Self::of(place, Source::Retained(snapshot.clone()))
+    }
+
+    fn of(place: RestorePlace, source: Source) -> Self {
+        Self {
             inner: Arc::new(Inner {
                 place,
-                keyed,
-                states,
+                source,
                 claimed: Mutex::default(),
             }),
-        })
+        }
     }
 
     /// Who restores.
@@ -132,20 +182,33 @@ impl RestoredOperator {
     /// States in the snapshot that have not been asked for, in order of their names: once the
     /// operator has been opened, those that are lost. States without rows for this subtask count.
     pub fn unclaimed(&self) -> Vec<Unclaimed> {
+        let states: Vec<_> = match &self.inner.source {
+            Source::Blobs(blobs) => blobs.states().collect(),
+            Source::Retained(snapshot) => {
+                let parts = snapshot.parts();
+                parts.map(|part| (part.kind(), part.name(), 1)).collect()
+            }
+        };
         let claimed = self.inner.claimed.lock();
         let claimed = claimed.unwrap_or_else(PoisonError::into_inner);
-        let states = self.inner.states.iter().map(|(_, blob)| blob);
-        let entries = self.inner.keyed.iter().chain(states).flat_map(Blob::states);
-        let unclaimed: BTreeSet<_> = entries
-            .filter(|entry| !claimed.contains(&id(entry.kind, &entry.name)))
+        let unclaimed = states.into_iter().filter(|(kind, name, rows)| {
             // A backend always has timers, and few functions use them.
-            .filter(|entry| entry.kind != StateKind::UserTimers || entry.rows > 0)
-            .map(|entry| Unclaimed {
-                name: entry.name.clone(),
-                kind: entry.kind,
-            })
-            .collect();
+            !claimed.contains(&id(*kind, name)) && (*kind != StateKind::UserTimers || *rows > 0)
+        });
+        let unclaimed = unclaimed.map(|(kind, name, _)| Unclaimed {
+            name: name.to_owned(),
+            kind,
+        });
+        let unclaimed: BTreeSet<_> = unclaimed.collect();
         unclaimed.into_iter().collect()
+    }
+
+    /// Notes that a state has been asked for.
+    fn claim(&self, wanted: Wanted<'_>) -> &Source {
+        let claimed = self.inner.claimed.lock();
+        let mut claimed = claimed.unwrap_or_else(PoisonError::into_inner);
+        claimed.insert(id(wanted.kind, wanted.name));
+        &self.inner.source
     }
 
     /// A table of the operator; empty if it is not in the snapshot.
@@ -153,16 +216,23 @@ impl RestoredOperator {
     /// # Errors
     /// When it is there but of another kind, its types have changed too much, or it cannot be read.
     pub fn table<K: Key, V: Record>(&self, name: &str) -> Result<KeyedTable<K, V>, StateError> {
-        let wanted = Wanted {
-            kind: StateKind::Table,
-            name,
-            ttl: false,
-        };
-        self.keyed_rows(wanted, stable_hash::<K>)
+        self.keyed_rows(Wanted::plain(StateKind::Table, name), stable_hash::<K>)
     }
 
-    /// The tables handed over by [`OperatorSnapshot::tables`](super::OperatorSnapshot::tables) that
-    /// have rows for this subtask, in the order of their first rows.
+    /// The rows of a state of this subtask as a table. `hash_of` tells under which hash a row is kept.
+    pub(crate) fn keyed_rows<R: Record + Eq, V: Record>(
+        &self,
+        wanted: Wanted<'_>,
+        hash_of: fn(&R) -> u64,
+    ) -> Result<KeyedTable<R, V>, StateError> {
+        match self.claim(wanted) {
+            Source::Blobs(blobs) => blobs.table(self.place(), wanted, hash_of),
+            Source::Retained(snapshot) => retained::table(snapshot, wanted),
+        }
+    }
+
+    /// The tables handed over by [`OperatorSnapshot::tables`] that have rows for this subtask, in
+    /// the order of their first rows.
     ///
     /// # Errors
     /// As [`table`](Self::table).
@@ -170,34 +240,11 @@ impl RestoredOperator {
         &self,
         name: &str,
     ) -> Result<Vec<(N, KeyedTable<K, V>)>, StateError> {
-        let wanted = Wanted {
-            kind: StateKind::Table,
-            name,
-            ttl: false,
-        };
-        let mut tables: Vec<(N, KeyedTable<K, V>)> = Vec::new();
-        let mut last = 0;
-        self.each_keyed_row(wanted, |(key, namespace): (K, N), value: V, groups| {
-            let hash = stable_hash(&key);
-            if !self.is_own(hash, groups)? {
-                return Ok(());
-            }
-            if tables
-                .get(last)
-                .is_none_or(|(known, _)| *known != namespace)
-            {
-                let known = tables.iter().position(|(known, _)| *known == namespace);
-                last = known.unwrap_or(tables.len());
-                if known.is_none() {
-                    tables.push((namespace, KeyedTable::new()));
-                }
-            }
-            match tables[last].1.insert(hash, key, value) {
-                None => Ok(()),
-                Some(_) => Err(RowError::Wrong(TWICE)),
-            }
-        })?;
-        Ok(tables)
+        let wanted = Wanted::plain(StateKind::Table, name);
+        match self.claim(wanted) {
+            Source::Blobs(blobs) => blobs.tables(self.place(), wanted),
+            Source::Retained(snapshot) => retained::tables(snapshot, wanted),
+        }
     }
 
     /// Timers of the operator.
@@ -213,26 +260,11 @@ impl RestoredOperator {
         kind: StateKind,
         name: &str,
     ) -> Result<Timers<K, N>, StateError> {
-        let wanted = Wanted {
-            kind,
-            name,
-            ttl: false,
-        };
-        let mut timers = Timers::<K, N>::default();
-        self.each_keyed_row(wanted, |(key, namespace): (K, N), at, groups| {
-            let (domain, timestamp): (TimeDomain, i64) = at;
-            let hash = stable_hash(&key);
-            if !self.is_own(hash, groups)? {
-                return Ok(());
-            }
-            let queue = timers.of(domain);
-            if queue.register(timestamp, hash, &key, &namespace) {
-                Ok(())
-            } else {
-                Err(RowError::Wrong(TWICE))
-            }
-        })?;
-        Ok(timers)
+        let wanted = Wanted::plain(kind, name);
+        match self.claim(wanted) {
+            Source::Blobs(blobs) => blobs.timers(self.place(), wanted),
+            Source::Retained(snapshot) => retained::timers(snapshot, wanted),
+        }
     }
 
     /// What each old subtask kept as a value of that name, with the old subtask.
@@ -240,12 +272,7 @@ impl RestoredOperator {
     /// # Errors
     /// As [`table`](Self::table).
     pub fn value<T: Record>(&self, name: &str) -> Result<Vec<(u32, T)>, StateError> {
-        let wanted = Wanted {
-            kind: StateKind::SubtaskValue,
-            name,
-            ttl: false,
-        };
-        self.items(wanted)
+        self.items(Wanted::plain(StateKind::SubtaskValue, name))
     }
 
     /// This subtask's share of the elements that the operator kept: those of the same subtask if
@@ -262,13 +289,8 @@ impl RestoredOperator {
         kind: StateKind,
         name: &str,
     ) -> Result<Vec<T>, StateError> {
-        let wanted = Wanted {
-            kind,
-            name,
-            ttl: false,
-        };
-        let all = self.items(wanted)?;
-        let place = &self.inner.place;
+        let all = self.items(Wanted::plain(kind, name))?;
+        let place = self.place();
         let mine = |(at, (old, _)): &(usize, (u32, T))| match kind {
             StateKind::UnionList => true,
             _ if place.parallelism == place.old_parallelism => *old == place.subtask,
@@ -278,196 +300,27 @@ impl RestoredOperator {
         Ok(mine.map(|(_, (_, item))| item).collect())
     }
 
+    /// All elements of all old subtasks; of a retained snapshot, its own.
+    fn items<T: Record>(&self, wanted: Wanted<'_>) -> Result<Vec<(u32, T)>, StateError> {
+        match self.claim(wanted) {
+            Source::Blobs(blobs) => blobs.items(wanted),
+            Source::Retained(snapshot) => {
+                let items = retained::items(snapshot, wanted)?;
+                let own = items.into_iter().map(|item| (self.place().subtask, item));
+                Ok(own.collect())
+            }
+        }
+    }
+
     /// The entries of a broadcast state: those of one old subtask, as all have the same.
     pub(crate) fn broadcast<MK: SubKey, MV: Record>(
         &self,
         name: &str,
     ) -> Result<Vec<(MK, MV)>, StateError> {
-        let wanted = Wanted {
-            kind: StateKind::Broadcast,
-            name,
-            ttl: false,
-        };
-        let all = self.entries(wanted, self.inner.states.iter().map(|(_, blob)| blob))?;
-        let mut entries = Vec::new();
-        if !all.is_empty() {
-            let (blob, entry) = all[self.inner.place.subtask as usize % all.len()];
-            let key = entry.key.as_ref().ok_or_else(|| no_key(blob, entry))?;
-            let keys = resolver::<MK>(name, key)?;
-            let values = resolver::<MV>(name, &entry.value)?;
-            blob.rows(entry, &(0..1), |_, input| {
-                entries.push((keys.decode(input)?, values.decode(input)?));
-                Ok(())
-            })?;
-        }
-        Ok(entries)
-    }
-
-    /// The rows of a state of this subtask as a table. `hash_of` tells under which hash a row is kept.
-    pub(crate) fn keyed_rows<R: Record + Eq, V: Record>(
-        &self,
-        wanted: Wanted<'_>,
-        hash_of: fn(&R) -> u64,
-    ) -> Result<KeyedTable<R, V>, StateError> {
-        let mut table = KeyedTable::new();
-        self.each_keyed_row(wanted, |key: R, value: V, groups| {
-            let hash = hash_of(&key);
-            if !self.is_own(hash, groups)? {
-                return Ok(());
-            }
-            match table.insert(hash, key, value) {
-                None => Ok(()),
-                Some(_) => Err(RowError::Wrong(TWICE)),
-            }
-        })?;
-        Ok(table)
-    }
-
-    /// Whether a key is one of this subtask's. It must be of the key groups of its block.
-    fn is_own(&self, hash: u64, groups: &RangeInclusive<u32>) -> Result<bool, RowError> {
-        let group = key_group(hash, self.inner.place.max_parallelism);
-        if groups.contains(&group) {
-            Ok(self.inner.place.key_groups.contains(&group))
-        } else {
-            Err(RowError::Wrong("a key of another key group"))
+        let wanted = Wanted::plain(StateKind::Broadcast, name);
+        match self.claim(wanted) {
+            Source::Blobs(blobs) => blobs.broadcast(self.place(), wanted),
+            Source::Retained(snapshot) => retained::broadcast(snapshot, wanted),
         }
     }
-
-    fn each_keyed_row<R: DeserializeOwned, V: DeserializeOwned>(
-        &self,
-        wanted: Wanted<'_>,
-        mut each: impl FnMut(R, V, &RangeInclusive<u32>) -> Result<(), RowError>,
-    ) -> Result<(), StateError> {
-        let groups = &self.inner.place.key_groups;
-        for (blob, entry) in self.entries(wanted, self.inner.keyed.iter())? {
-            let key = entry.key.as_ref().ok_or_else(|| no_key(blob, entry))?;
-            let keys = key_resolver::<R>(wanted.name, key)?;
-            let values = resolver::<V>(wanted.name, &entry.value)?;
-            blob.rows(entry, groups, |groups, input| {
-                let (key, value) = (keys.decode(input)?, values.decode(input)?);
-                each(key, value, groups)
-            })?;
-        }
-        Ok(())
-    }
-
-    /// All elements of all old subtasks.
-    fn items<T: Record>(&self, wanted: Wanted<'_>) -> Result<Vec<(u32, T)>, StateError> {
-        let mut items = Vec::new();
-        for (subtask, blob) in &self.inner.states {
-            for (blob, entry) in self.entries(wanted, [blob])? {
-                let values = resolver::<T>(wanted.name, &entry.value)?;
-                blob.rows(entry, &(0..1), |_, input| {
-                    items.push((*subtask, values.decode(input)?));
-                    Ok(())
-                })?;
-            }
-        }
-        Ok(items)
-    }
-
-    /// The state in those blobs that have it; checked and noted as claimed.
-    fn entries<'b>(
-        &self,
-        wanted: Wanted<'_>,
-        blobs: impl IntoIterator<Item = &'b Blob>,
-    ) -> Result<Vec<(&'b Blob, &'b StateEntry)>, StateError> {
-        let of = id(wanted.kind, wanted.name);
-        let mut found = Vec::new();
-        for blob in blobs {
-            let entries = blob.states().iter();
-            for entry in entries.filter(|entry| id(entry.kind, &entry.name) == of) {
-                check_kind(wanted, entry)?;
-                found.push((blob, entry));
-            }
-        }
-        let claimed = self.inner.claimed.lock();
-        claimed.unwrap_or_else(PoisonError::into_inner).insert(of);
-        Ok(found)
-    }
-}
-
-const TWICE: &str = "the same key twice";
-
-fn id(kind: StateKind, name: &str) -> (bool, Origin, String) {
-    (kind.is_keyed(), kind.origin(), name.to_owned())
-}
-
-fn check_kind(wanted: Wanted<'_>, entry: &StateEntry) -> Result<(), StateError> {
-    if entry.kind != wanted.kind {
-        return Err(StateError::Kind {
-            state: wanted.name.to_owned(),
-            stored: entry.kind.name(),
-            wanted: wanted.kind.name(),
-        });
-    }
-    if entry.ttl.is_some() != wanted.ttl {
-        return Err(StateError::TtlChanged {
-            state: wanted.name.to_owned(),
-            stored: entry.ttl.is_some(),
-        });
-    }
-    Ok(())
-}
-
-fn no_key(blob: &Blob, entry: &StateEntry) -> StateError {
-    blob.corrupt(entry, entry.end, "no type of keys")
-}
-
-/// How values of a state are read as the types of today.
-fn resolver<T: DeserializeOwned>(state: &str, stored: &Schema) -> Result<Resolver<T>, StateError> {
-    Resolver::new(stored).map_err(|error| match error {
-        ResolveError::Mismatch(mismatch) => incompatible(state, mismatch),
-        ResolveError::Schema(source) => StateError::Schema {
-            state: state.to_owned(),
-            source,
-        },
-        other => StateError::Incompatible {
-            state: state.to_owned(),
-            place: "its type".to_owned(),
-            old: stored.to_string(),
-            new: std::any::type_name::<T>().to_owned(),
-            why: other.to_string(),
-        },
-    })
-}
-
-fn incompatible(state: &str, mismatch: Mismatch) -> StateError {
-    let Mismatch {
-        path,
-        old,
-        new,
-        why,
-    } = mismatch;
-    StateError::Incompatible {
-        state: state.to_owned(),
-        place: path,
-        old,
-        new,
-        why,
-    }
-}
-
-/// As [`resolver`], for keys: they must have the hashes that they had.
-fn key_resolver<R: DeserializeOwned>(
-    state: &str,
-    stored: &Schema,
-) -> Result<Resolver<R>, StateError> {
-    let resolver = resolver(state, stored)?;
-    let now = schema::<R>(state)?;
-    if resolver.is_same() || stored.hashes_as(&now) {
-        return Ok(resolver);
-    }
-    Err(incompatible(
-        state,
-        Mismatch {
-            path: "its key".to_owned(),
-            old: stored.to_string(),
-            new: now.to_string(),
-            why:
-                "rows are found by the hashes of their keys, so a key stays as it is but for names \
-                  and wider integers"
-                    .to_owned(),
-        },
-    ))
 }

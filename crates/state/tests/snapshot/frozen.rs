@@ -7,8 +7,8 @@ use std::time::Duration;
 use flott_record::hash::stable_hash;
 use flott_state::{
     Compression, KeyedBackend, KeyedTable, ListStateDescriptor, MapStateDescriptor,
-    OperatorBackend, OperatorSnapshot, ReducingStateDescriptor, RestoredOperator, StateKind,
-    StateTtlConfig, TimeDomain, Timers, ValueStateDescriptor, describe,
+    OperatorBackend, OperatorSnapshot, ReducingStateDescriptor, RestorePlace, RestoredOperator,
+    StateKind, StateTtlConfig, TimeDomain, Timers, ValueStateDescriptor, describe,
 };
 use serde::{Deserialize, Serialize};
 
@@ -184,4 +184,15 @@ fn snapshots_of_today_are_restored() {
     for compression in [Compression::None, Compression::Lz4] {
         check(&reopen(&encode_with(&snapshot(), compression)));
     }
+}
+
+#[test]
+fn a_subtask_rolls_back_to_what_it_has_kept() {
+    let place = RestorePlace::new(0, 1, 128, 1);
+    let snapshot = snapshot();
+    let from = RestoredOperator::retained(place.clone(), &snapshot);
+    assert_eq!(from.unclaimed().len(), 13);
+    check(&from);
+    // Again: what was restored has changed, the snapshot has not.
+    check(&RestoredOperator::retained(place, &snapshot));
 }
