@@ -7,7 +7,7 @@ use flott_record::{Key, Record};
 use crate::scope::{At, Scoped};
 use crate::snapshot::{Expiry, Part, TablePart, Wanted};
 use crate::ttl::{Expire, Timed, Ttl};
-use crate::{KeyedTable, RestoredOperator, StateError, StateKind, SubKey};
+use crate::{KeyedTable, Position, RestoredOperator, StateError, StateKind, SubKey};
 
 /// Rows that expire, and how far the sweep through them has come.
 pub(crate) struct Expiring<K, N, R> {
@@ -121,7 +121,7 @@ impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
     pub(crate) fn read(&mut self, at: At<'_, K, N>, now: i64) -> Option<&V> {
         match self {
             Self::Plain(rows) => rows.get(at.hash, &at),
-            Self::Timed(timed) => timed.read(at, now).map(|row| &row.value),
+            Self::Timed(timed) => timed.look(at, now).map(|row| &row.value),
         }
     }
 
@@ -215,10 +215,25 @@ impl<K: Key, N: SubKey, V: Record> Expiring<K, N, Timed<V>> {
         self.sweep(|row| ttl.expired(row.stamp, now), |_| true);
     }
 
-    /// The row, if a reader sees it.
+    /// The row, if a reader sees it. Shared rows stay shared where nothing changes.
+    fn look(&mut self, at: At<'_, K, N>, now: i64) -> Option<&Timed<V>> {
+        self.sweep_cells(now);
+        let position = self.rows.find(at.hash, &at)?;
+        let stamp = self.rows.at(position)?.stamp;
+        if !self.ttl.just_read(stamp, now) {
+            return self.touch(at, position, now).map(|row| &*row);
+        }
+        self.rows.at(position)
+    }
+
+    /// The row, to be changed, if a reader sees it.
     fn read(&mut self, at: At<'_, K, N>, now: i64) -> Option<&mut Timed<V>> {
         self.sweep_cells(now);
         let position = self.rows.find(at.hash, &at)?;
+        self.touch(at, position, now)
+    }
+
+    fn touch(&mut self, at: At<'_, K, N>, position: Position, now: i64) -> Option<&mut Timed<V>> {
         let ttl = self.ttl;
         let seen = self
             .rows

@@ -159,6 +159,14 @@ impl<K: Key, N: SubKey, T: Record> ListTable<K, N, T> {
                     return &[];
                 };
                 let ttl = timed.ttl;
+                // Shared rows stay shared where nothing changes.
+                let unchanged = timed.rows.at(position).is_some_and(|row| {
+                    let mut stamps = row.stamps.iter();
+                    !row.gone && stamps.all(|stamp| ttl.just_read(*stamp, now))
+                });
+                if unchanged {
+                    return timed.rows.at(position).map_or(&[], |row| &row.values);
+                }
                 let seen = timed
                     .rows
                     .at_mut(position)

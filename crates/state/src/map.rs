@@ -30,6 +30,13 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> MapTable<K, N, MK, MV> {
         }
     }
 
+    fn get(&mut self, at: At<'_, K, N>, now: i64, key: &MK) -> Option<&MV> {
+        match self {
+            Self::Plain(rows) => rows.get(at.hash, &at)?.get(key),
+            Self::Timed(timed) => timed.get(at, now, key),
+        }
+    }
+
     fn get_mut(&mut self, at: At<'_, K, N>, now: i64, key: &MK, write: bool) -> Option<&mut MV> {
         match self {
             Self::Plain(rows) => rows.get_mut(at.hash, &at)?.get_mut(key),
@@ -178,9 +185,24 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> Expiring<K, N, TimedMap<MK, MV>>
             .get_or_insert_row(at.hash, &at, || (at.own(), OrderedMap::default()))
     }
 
-    /// The entry's value, if a reader sees it.
+    /// The entry's value, if a reader sees it. Shared rows stay shared where nothing changes.
+    fn get(&mut self, at: At<'_, K, N>, now: i64, key: &MK) -> Option<&MV> {
+        self.sweep_entries(now);
+        let position = self.rows.find(at.hash, &at)?;
+        let stamp = self.rows.at(position)?.get(key)?.stamp;
+        if !self.ttl.just_read(stamp, now) {
+            return self.touch(at, now, key, false).map(|value| &*value);
+        }
+        Some(&self.rows.at(position)?.get(key)?.value)
+    }
+
+    /// The entry's value, to be changed, if a reader sees it.
     fn get_mut(&mut self, at: At<'_, K, N>, now: i64, key: &MK, write: bool) -> Option<&mut MV> {
         self.sweep_entries(now);
+        self.touch(at, now, key, write)
+    }
+
+    fn touch(&mut self, at: At<'_, K, N>, now: i64, key: &MK, write: bool) -> Option<&mut MV> {
         let ttl = self.ttl;
         let position = self.rows.find(at.hash, &at)?;
         let row = self.rows.at_mut(position)?;
@@ -338,7 +360,7 @@ impl<MK: SubKey, MV: Record, N: SubKey> MapState<MK, MV, N> {
         C: StateScope<Namespace = N> + ?Sized,
     {
         let (table, at, now) = self.open(cx);
-        table.get_mut(at, now, key, false).map(|value| &*value)
+        table.get(at, now, key)
     }
 
     /// The value of `key`, to be changed in place; counts as a write for the time to live.

@@ -137,6 +137,12 @@ impl Ttl {
         stamp.saturating_add(self.milliseconds) <= now
     }
 
+    /// Whether a reader sees what has that stamp, and the stamp stays.
+    #[inline]
+    pub(crate) fn just_read(&self, stamp: i64, now: i64) -> bool {
+        stamp != GONE && !self.on_read && !self.expired(stamp, now)
+    }
+
     /// Whether a reader sees what has that stamp; reading may change the stamp.
     #[inline]
     pub(crate) fn read(&self, stamp: &mut i64, now: i64) -> bool {

@@ -1,7 +1,10 @@
 //! The timer queue against a sorted list, and what a million timers cost in memory and order.
 
 use flott_record::hash::{key_group, stable_hash};
-use flott_state::{KeyedBackend, TimeDomain, Timer, TimerQueue};
+use flott_state::{
+    Compression, KeyedBackend, OperatorSnapshot, RestorePlace, RestoredOperator, TimeDomain, Timer,
+    TimerQueue, Timers,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone)]
@@ -12,6 +15,7 @@ enum Op {
     Pop(i64),
     Advance(i64),
     Clear,
+    Snapshot,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -25,6 +29,7 @@ fn op() -> impl Strategy<Value = Op> {
         4 => time.clone().prop_map(Op::Pop),
         1 => time.prop_map(Op::Advance),
         1 => Just(Op::Clear),
+        1 => Just(Op::Snapshot),
     ]
 }
 
@@ -74,6 +79,30 @@ fn step(timers: &mut TimerQueue<u8, u8>, oracle: &mut Oracle, op: Op) {
             timers.clear();
             oracle.clear();
         }
+        Op::Snapshot => {}
+    }
+}
+
+/// Timers under snapshots, each with what it should hold.
+type Snapshots = Vec<(OperatorSnapshot, Oracle)>;
+
+/// With one key group, timers come back in the order in which they fire.
+fn check_snapshots(snapshots: Snapshots) {
+    for (snapshot, mut oracle) in snapshots {
+        let mut bytes = Vec::new();
+        snapshot
+            .encode(Compression::None, &mut bytes, &mut Vec::new())
+            .expect("timers can be written");
+        let place = RestorePlace::new(0, 1, 1, 1);
+        let blobs = RestoredOperator::open(place.clone(), vec![Box::new(bytes)], Vec::new());
+        let retained = RestoredOperator::retained(place, &snapshot);
+        oracle.sort_by_key(|timer| timer.0);
+        for from in [blobs.expect("it is whole"), retained] {
+            let timers = from.timers::<u8, u8>("timers").expect("it is there");
+            let timers = timers.event_time.iter();
+            let listed: Vec<_> = timers.map(|(t, _, k, n)| (t, *k, *n)).collect();
+            assert_eq!(listed, oracle);
+        }
     }
 }
 
@@ -87,10 +116,17 @@ fn delete(timers: &mut TimerQueue<u8, u8>, oracle: &mut Oracle, timer: (i64, u8,
 proptest! {
     #[test]
     fn it_is_a_list_sorted_by_time_and_registration(ops in prop::collection::vec(op(), 0..400)) {
-        let mut timers = TimerQueue::default();
+        let mut both = Timers::<u8, u8>::default();
         let mut oracle = Oracle::new();
+        let mut snapshots = Snapshots::new();
         for op in ops {
-            step(&mut timers, &mut oracle, op);
+            if matches!(op, Op::Snapshot) {
+                let mut snapshot = OperatorSnapshot::new(1);
+                snapshot.timers("timers", &mut both).expect("the name is free");
+                snapshots.push((snapshot, oracle.clone()));
+            }
+            let timers = &mut both.event_time;
+            step(timers, &mut oracle, op);
             prop_assert_eq!(timers.len(), oracle.len());
             prop_assert_eq!(timers.is_empty(), oracle.is_empty());
             prop_assert_eq!(timers.next_deadline(), oracle.iter().map(|timer| timer.0).min());
@@ -99,6 +135,7 @@ proptest! {
             let listed: Vec<_> = timers.iter().map(|(t, _, k, n)| (t, *k, *n)).collect();
             prop_assert_eq!(listed, sorted);
         }
+        check_snapshots(snapshots);
     }
 }
 
