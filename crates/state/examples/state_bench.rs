@@ -1,54 +1,55 @@
-//! What tables, handles and timers cost per operation:
+//! What tables, handles, timers and snapshots cost:
 //! `cargo run --release -p flott-state --example state_bench`.
+//!
+//! Rounds are short, and the fastest counts, so that a busy machine shows the same figures.
 #![allow(clippy::print_stdout, reason = "printing is what it is for")]
 
-use std::{hint::black_box, time::Instant};
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use flott_record::hash::stable_hash;
-use flott_state::{KeyedBackend, KeyedTable, Position, TimerQueue, ValueStateDescriptor};
+use flott_state::{
+    Compression, KeyedBackend, KeyedTable, OperatorSnapshot, RestorePlace, RestoredOperator,
+    TimeDomain, TimerQueue, Timers, ValueStateDescriptor,
+};
 
-const ROUNDS: usize = 5;
-const UPDATES: u64 = 4_000_000;
-const TIMERS: u64 = 1_000_000;
-/// Rows that are looked up before the first of them is changed.
-const AHEAD: usize = 32;
+/// Updates of a round.
+const UPDATES: u64 = 1 << 16;
+const ROUNDS: u64 = 100;
 /// Rows whose memory is asked for before the first of them is looked up.
-const PREFETCHED: usize = 128;
+const BATCH: usize = 128;
+const TIMERS: u64 = 1_000_000;
+const MAX_PARALLELISM: u32 = 128;
 
 fn main() {
-    for keys in [10_000, 100_000, 1_000_000] {
-        measure(&format!("table, {keys} keys, row by row"), UPDATES, || {
-            row_by_row(keys)
-        });
-        measure(
-            &format!("table, {keys} keys, {AHEAD} ahead"),
-            UPDATES,
-            || ahead(keys),
-        );
-        measure(
-            &format!("table, {keys} keys, {PREFETCHED} prefetched"),
-            UPDATES,
-            || prefetched(keys),
-        );
-        measure(&format!("value state, {keys} keys"), UPDATES, || {
-            handles(keys)
-        });
+    for keys in [1_000, 10_000, 100_000, 1_000_000] {
+        tables(keys);
     }
     for times in [1, 1_000, TIMERS] {
-        let name = format!("{TIMERS} timers at {times} times: register and fire");
-        measure(&name, TIMERS, || timers(times));
+        let best = fastest(3, || fire(times));
+        report(
+            &format!("{TIMERS} timers at {times} times: register and fire"),
+            best,
+            TIMERS,
+        );
+    }
+    for keys in [1_000_000] {
+        snapshots(keys);
     }
 }
 
-/// The fastest round, in nanoseconds per operation.
-fn measure(name: &str, operations: u64, mut run: impl FnMut() -> u64) {
-    let mut best = f64::INFINITY;
-    for _ in 0..ROUNDS {
+fn fastest<T>(rounds: u64, mut run: impl FnMut() -> T) -> Duration {
+    let rounds = (0..rounds).map(|_| {
         let start = Instant::now();
         black_box(run());
-        best = best.min(start.elapsed().as_nanos() as f64 / operations as f64);
-    }
-    println!("{name:<56} {best:8.1} ns");
+        start.elapsed()
+    });
+    rounds.min().unwrap_or_default()
+}
+
+fn report(name: &str, took: Duration, operations: u64) {
+    let each = took.as_nanos() as f64 / operations as f64;
+    println!("{name:<56} {each:8.1} ns");
 }
 
 /// Numbers below `limit` without visible order.
@@ -57,58 +58,81 @@ fn scatter(at: u64, limit: u64) -> u64 {
     ((mixed >> 32) * limit) >> 32
 }
 
-fn add(table: &mut KeyedTable<u64, u64>, found: Option<Position>, hash: u64, key: u64) -> u64 {
-    match found.and_then(|position| table.at_mut(position)) {
+fn filled(keys: u64) -> KeyedTable<u64, u64> {
+    let mut table = KeyedTable::new();
+    for key in 0..keys {
+        table.insert_new(stable_hash(&key), key, 0);
+    }
+    table
+}
+
+fn add(table: &mut KeyedTable<u64, u64>, hash: u64, key: u64) -> u64 {
+    match table
+        .find(hash, &key)
+        .and_then(|position| table.at_mut(position))
+    {
         Some(sum) => {
             *sum += key;
             *sum
         }
-        None => {
-            // An earlier row of the batch may have been the key's first.
-            let sum = table.get_or_insert_with(hash, &key, || 0);
-            *sum += key;
-            *sum
-        }
+        None => *table.insert_new(hash, key, key),
     }
 }
 
-fn row_by_row(keys: u64) -> u64 {
-    let mut table = KeyedTable::new();
-    let mut last = 0;
-    for at in 0..UPDATES {
-        let key = scatter(at, keys);
-        let hash = stable_hash(&key);
-        let found = table.find(hash, &key);
-        last ^= add(&mut table, found, hash, key);
-    }
-    last
-}
-
-fn ahead(keys: u64) -> u64 {
-    let mut table = KeyedTable::new();
-    let mut last = 0;
-    let mut rows = [(0, 0, None); AHEAD];
-    for at in (0..UPDATES).step_by(AHEAD) {
-        for (row, number) in rows.iter_mut().zip(at..) {
+fn tables(keys: u64) {
+    let filling = fastest(5, || filled(keys));
+    report(&format!("table, {keys} keys, fill"), filling, keys);
+    let mut table = filled(keys);
+    let mut at = 0;
+    let mut round = |update: &mut dyn FnMut(u64) -> u64| {
+        fastest(ROUNDS, || {
+            at += UPDATES;
+            update(at)
+        })
+    };
+    let took = round(&mut |from| {
+        (from..from + UPDATES).fold(0, |last, number| {
             let key = scatter(number, keys);
-            let hash = stable_hash(&key);
-            *row = (key, hash, table.find(hash, &key));
+            last ^ add(&mut table, stable_hash(&key), key)
+        })
+    });
+    report(&format!("table, {keys} keys, row by row"), took, UPDATES);
+    let took = round(&mut |from| prefetched(&mut table, keys, from));
+    report(
+        &format!("table, {keys} keys, {BATCH} prefetched"),
+        took,
+        UPDATES,
+    );
+    let mut state = KeyedBackend::<u64>::new();
+    let sum = state
+        .value_state(ValueStateDescriptor::<u64>::new("sum"))
+        .expect("the name is free");
+    let mut with_handle = |from: u64| {
+        let mut last = 0;
+        for number in from..from + UPDATES {
+            let key = scatter(number, keys);
+            state.set_current_key(stable_hash(&key), &key);
+            match sum.value_mut(&mut state) {
+                Some(sum) => {
+                    *sum += key;
+                    last ^= *sum;
+                }
+                None => sum.update(&mut state, key),
+            }
         }
-        let before = table.len();
-        for (key, hash, found) in rows {
-            // A new row may have moved the others.
-            let found = found.filter(|_| table.len() == before);
-            last ^= add(&mut table, found, hash, key);
-        }
-    }
-    last
+        last
+    };
+    (0..keys * 8 / UPDATES).for_each(|number| {
+        with_handle(number * UPDATES);
+    });
+    let took = round(&mut with_handle);
+    report(&format!("value state, {keys} keys"), took, UPDATES);
 }
 
-fn prefetched(keys: u64) -> u64 {
-    let mut table = KeyedTable::new();
+fn prefetched(table: &mut KeyedTable<u64, u64>, keys: u64, from: u64) -> u64 {
     let mut last = 0;
-    let mut rows = [(0, 0); PREFETCHED];
-    for at in (0..UPDATES).step_by(PREFETCHED) {
+    let mut rows = [(0, 0); BATCH];
+    for at in (from..from + UPDATES).step_by(BATCH) {
         for (row, number) in rows.iter_mut().zip(at..) {
             let key = scatter(number, keys);
             let hash = stable_hash(&key);
@@ -116,34 +140,13 @@ fn prefetched(keys: u64) -> u64 {
             *row = (key, hash);
         }
         for (key, hash) in rows {
-            let found = table.find(hash, &key);
-            last ^= add(&mut table, found, hash, key);
+            last ^= add(table, hash, key);
         }
     }
     last
 }
 
-fn handles(keys: u64) -> u64 {
-    let mut state = KeyedBackend::<u64>::new();
-    let sum = state
-        .value_state(ValueStateDescriptor::<u64>::new("sum"))
-        .expect("the name is free");
-    let mut last = 0;
-    for at in 0..UPDATES {
-        let key = scatter(at, keys);
-        state.set_current_key(stable_hash(&key), &key);
-        match sum.value_mut(&mut state) {
-            Some(sum) => {
-                *sum += key;
-                last ^= *sum;
-            }
-            None => sum.update(&mut state, key),
-        }
-    }
-    last
-}
-
-fn timers(times: u64) -> u64 {
+fn fire(times: u64) -> u64 {
     let mut timers = TimerQueue::<u64>::default();
     for key in 0..TIMERS {
         let time = scatter(key, times).cast_signed();
@@ -154,4 +157,93 @@ fn timers(times: u64) -> u64 {
         fired += 1;
     }
     fired
+}
+
+/// What a checkpoint of a table and as many timers costs: at the barrier, after it, beside it.
+fn snapshots(keys: u64) {
+    let mut table = filled(keys);
+    let mut timers = Timers::<u64>::default();
+    for key in 0..keys {
+        let time = scatter(key, 1_000).cast_signed();
+        timers
+            .of(TimeDomain::EventTime)
+            .register(time, stable_hash(&key), &key, &());
+    }
+    let name = format!("snapshot of {keys} rows");
+    println!(
+        "{name:<56} {:8.1} us",
+        micros(fastest(50, || table.snapshot()))
+    );
+    println!(
+        "{:<56} {:8.1} us",
+        "first change after it, median",
+        copy(&mut table, keys)
+    );
+    let mut both = || {
+        let mut snapshot = OperatorSnapshot::new(MAX_PARALLELISM);
+        let taken = snapshot.table("table", &mut table);
+        taken
+            .and_then(|()| snapshot.timers("timers", &mut timers))
+            .map(|()| snapshot)
+    };
+    let took = fastest(20, &mut both);
+    println!(
+        "{:<56} {:8.1} us",
+        "snapshot with as many timers",
+        micros(took)
+    );
+    let snapshot = both().expect("the names are free");
+    for compression in [Compression::None, Compression::Lz4] {
+        let mut bytes = Vec::new();
+        let took = fastest(5, || {
+            bytes.clear();
+            snapshot.encode(compression, &mut bytes, &mut Vec::new())
+        });
+        report(
+            &format!(
+                "encode, {compression:?}, {} bytes, per row or timer",
+                bytes.len()
+            ),
+            took,
+            2 * keys,
+        );
+        let took = fastest(3, || restore(&bytes));
+        report("restore, per row or timer", took, 2 * keys);
+    }
+    let place = RestorePlace::new(0, 1, MAX_PARALLELISM, 1);
+    let took = fastest(20, || {
+        let from = RestoredOperator::retained(place.clone(), &snapshot);
+        from.table::<u64, u64>("table").map(|table| table.len())
+    });
+    println!("{:<56} {:8.1} us", "roll back of the table", micros(took));
+}
+
+fn restore(bytes: &[u8]) -> usize {
+    let place = RestorePlace::new(0, 1, MAX_PARALLELISM, 1);
+    let from = RestoredOperator::open(place, vec![Box::new(bytes.to_vec())], Vec::new());
+    let from = from.expect("it has just been written");
+    let table = from.table::<u64, u64>("table").expect("it is there");
+    let timers = from.timers::<u64, ()>("timers").expect("they are there");
+    table.len() + timers.event_time.len()
+}
+
+/// How long changes take that copy a segment, in microseconds.
+fn copy(table: &mut KeyedTable<u64, u64>, keys: u64) -> f64 {
+    let mut copies = Vec::new();
+    for _ in 0..5 {
+        let snapshot = table.snapshot();
+        for number in 0..100 {
+            let key = scatter(number * 7_919, keys);
+            let start = Instant::now();
+            black_box(add(table, stable_hash(&key), key));
+            copies.push(start.elapsed());
+        }
+        drop(snapshot);
+    }
+    copies.sort_unstable();
+    micros(copies[copies.len() / 2])
+}
+
+fn micros(took: Duration) -> f64 {
+    took.as_nanos() as f64 / 1_000.0
 }
