@@ -7,6 +7,7 @@
 
 mod access;
 mod aliases;
+mod parts;
 pub(super) mod samples;
 mod source;
 
