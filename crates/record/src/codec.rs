@@ -20,7 +20,10 @@ use serde::{
 
 pub(crate) use self::error::Operation;
 pub use self::error::{CodecError, Fault};
-use self::{decode::Decoder, encode::Encoder};
+use self::{
+    decode::{Decoder, Text},
+    encode::Encoder,
+};
 
 /// How deep values may nest, so that hostile or corrupt input cannot exhaust the stack.
 pub const MAX_DEPTH: u8 = 128;
@@ -52,10 +55,18 @@ pub fn decode<T: DeserializeOwned>(input: &mut &[u8]) -> Result<T, CodecError> {
 /// As [`decode`], for types that borrow strings and bytes from the input.
 #[inline]
 pub fn decode_borrowed<'de, T: Deserialize<'de>>(input: &mut &'de [u8]) -> Result<T, CodecError> {
+    read(input, &Text::unknown())
+}
+
+#[inline]
+fn read<'de, T: Deserialize<'de>>(
+    input: &mut &'de [u8],
+    text: &Text<'de>,
+) -> Result<T, CodecError> {
     // A local copy stays in registers, and leaves the caller's position alone on failure.
     let mut rest = *input;
     let mut empty = 0;
-    match T::deserialize(Decoder::new(&mut rest, &mut empty)) {
+    match T::deserialize(Decoder::new(&mut rest, text, &mut empty)) {
         Ok(value) => {
             *input = rest;
             Ok(value)
@@ -63,5 +74,50 @@ pub fn decode_borrowed<'de, T: Deserialize<'de>>(input: &mut &'de [u8]) -> Resul
         Err(error) => Err(error.during(Operation::Decode {
             offset: input.len() - rest.len(),
         })),
+    }
+}
+
+/// Reads values that follow one another in a buffer: as [`decode`] for each, with less to do for
+/// strings.
+///
+/// ```
+/// use flott_record::codec::{self, Values};
+///
+/// # fn main() -> Result<(), codec::CodecError> {
+/// let mut bytes = Vec::new();
+/// codec::encode(&("to", 1_u32), &mut bytes)?;
+/// codec::encode(&("be", 2_u32), &mut bytes)?;
+/// let mut values = Values::new(&bytes);
+/// assert_eq!(values.read::<(String, u32)>()?, ("to".to_owned(), 1));
+/// assert_eq!(values.read::<(String, u32)>()?, ("be".to_owned(), 2));
+/// assert!(values.rest().is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Values<'de> {
+    rest: &'de [u8],
+    text: Text<'de>,
+}
+
+impl<'de> Values<'de> {
+    /// The values in that buffer.
+    #[inline]
+    pub fn new(buffer: &'de [u8]) -> Self {
+        Self {
+            rest: buffer,
+            text: Text::of(buffer),
+        }
+    }
+
+    /// The next value. After an error it is still the next one.
+    #[inline]
+    pub fn read<T: DeserializeOwned>(&mut self) -> Result<T, CodecError> {
+        read(&mut self.rest, &self.text)
+    }
+
+    /// What was not read yet.
+    #[inline]
+    pub fn rest(&self) -> &'de [u8] {
+        self.rest
     }
 }

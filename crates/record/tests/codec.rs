@@ -12,7 +12,9 @@ use std::{
 
 use flott_record::{
     Str,
-    codec::{CodecError, Fault, MAX_DEPTH, MAX_EMPTY_ELEMENTS, decode, decode_borrowed, encode},
+    codec::{
+        CodecError, Fault, MAX_DEPTH, MAX_EMPTY_ELEMENTS, Values, decode, decode_borrowed, encode,
+    },
 };
 use proptest::prelude::*;
 use serde::{
@@ -464,6 +466,44 @@ proptest! {
         let mut rest = &bytes[..];
         prop_assert_eq!(decode::<Row>(&mut rest).unwrap(), row);
         prop_assert!(rest.is_empty());
+    }
+
+    /// Strings are the same bytes however short they are.
+    #[test]
+    fn strings_are_their_bytes(text in ".{0,40}", before in prop::collection::vec(any::<u8>(), 0..9)) {
+        let mut out = before.clone();
+        encode(text.as_str(), &mut out).unwrap();
+        let length = u32::try_from(text.len()).unwrap();
+        let expected = [&before, &length.to_le_bytes()[..], text.as_bytes()].concat();
+        prop_assert_eq!(out, expected);
+    }
+
+    /// What is read from a buffer of many values is what is read of each by itself, errors included:
+    /// also behind the first byte of the buffer that is not text.
+    #[test]
+    fn values_of_a_buffer_are_values(
+        rows in prop::collection::vec((".{0,20}", 0..1_000_u32, "[a-z]{0,9}"), 1..20),
+        broken in prop::option::of((any::<prop::sample::Index>(), any::<u8>())),
+    ) {
+        type Read = (String, u32, Str);
+        let mut bytes: Vec<u8> = rows.iter().flat_map(bytes_of).collect();
+        if let Some((at, byte)) = broken {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        let (mut values, mut rest) = (Values::new(&bytes), &bytes[..]);
+        loop {
+            prop_assert_eq!(values.rest(), rest);
+            if rest.is_empty() {
+                break;
+            }
+            let (together, alone) = (values.read::<Read>(), decode::<Read>(&mut rest));
+            prop_assert_eq!(&together, &alone);
+            if together.is_err() {
+                prop_assert!(broken.is_some());
+                break;
+            }
+        }
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The reading half of the codec: a serde `Deserializer` over a slice. Every read is checked; what
 //! is reserved is bounded by what the input can still hold.
 
+use std::cell::Cell;
+
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor, value::U32Deserializer,
@@ -8,9 +10,63 @@ use serde::de::{
 
 use super::{CodecError, Fault, MAX_DEPTH, MAX_EMPTY_ELEMENTS};
 
+/// What is known of a buffer as text. A string by itself is looked at byte by byte, and no processor
+/// foresees where a short one ends; a buffer at once is looked at sixteen bytes at a time. Lengths and
+/// small numbers between the strings are ASCII, too.
+pub(super) struct Text<'de> {
+    buffer: &'de [u8],
+    /// What the buffer begins with, as far as that is UTF-8. Found out for the first string.
+    valid: Cell<Option<&'de str>>,
+}
+
+impl<'de> Text<'de> {
+    /// All values to come are parts of the buffer.
+    #[inline]
+    pub(super) fn of(buffer: &'de [u8]) -> Self {
+        Self {
+            buffer,
+            valid: Cell::new(None),
+        }
+    }
+
+    /// For a single value: its strings are looked at one by one.
+    #[inline]
+    pub(super) fn unknown() -> Self {
+        Self {
+            buffer: &[],
+            valid: Cell::new(Some("")),
+        }
+    }
+
+    /// The `length` bytes in front of the last `behind` ones of the buffer, if they are known to be text.
+    #[inline]
+    fn get(&self, length: usize, behind: usize) -> Option<&'de str> {
+        let valid = match self.valid.get() {
+            Some(valid) => valid,
+            None => self.look(),
+        };
+        let end = self.buffer.len().checked_sub(behind)?;
+        valid.get(end.checked_sub(length)?..end)
+    }
+
+    #[cold]
+    fn look(&self) -> &'de str {
+        let valid = match std::str::from_utf8(self.buffer) {
+            Ok(text) => text,
+            Err(error) => {
+                let (text, _) = self.buffer.split_at(error.valid_up_to());
+                std::str::from_utf8(text).unwrap_or_default()
+            }
+        };
+        self.valid.set(Some(valid));
+        valid
+    }
+}
+
 /// Passed by value, so that the depth of inlined types is a constant.
 pub(super) struct Decoder<'a, 'de> {
     input: &'a mut &'de [u8],
+    text: &'a Text<'de>,
     /// Elements of the whole value that took no bytes so far.
     empty: &'a mut u32,
     depth: u8,
@@ -18,9 +74,10 @@ pub(super) struct Decoder<'a, 'de> {
 
 impl<'a, 'de> Decoder<'a, 'de> {
     #[inline]
-    pub(super) fn new(input: &'a mut &'de [u8], empty: &'a mut u32) -> Self {
+    pub(super) fn new(input: &'a mut &'de [u8], text: &'a Text<'de>, empty: &'a mut u32) -> Self {
         Self {
             input,
+            text,
             empty,
             depth: 0,
         }
@@ -41,6 +98,7 @@ impl<'a, 'de> Decoder<'a, 'de> {
     fn child(&mut self) -> Decoder<'_, 'de> {
         Decoder {
             input: self.input,
+            text: self.text,
             empty: self.empty,
             depth: self.depth,
         }
@@ -86,6 +144,9 @@ impl<'a, 'de> Decoder<'a, 'de> {
     #[inline]
     fn text(&mut self) -> Result<&'de str, CodecError> {
         let bytes = self.bytes("a string")?;
+        if let Some(text) = self.text.get(bytes.len(), self.input.len()) {
+            return Ok(text);
+        }
         std::str::from_utf8(bytes).map_err(|e| {
             CodecError::new(Fault::InvalidUtf8 {
                 valid_up_to: e.valid_up_to(),

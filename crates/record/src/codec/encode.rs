@@ -86,6 +86,33 @@ impl<'a> Encoder<'a> {
     }
 }
 
+/// Up to 16 bytes as the first ones of a word: a copy without a call. Most keys are that short.
+#[inline]
+fn short(bytes: &[u8]) -> Option<u128> {
+    let length = bytes.len();
+    // The last ones go where they belong; where both overlap they are the same.
+    Some(match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (Some(first), Some(last)) if length <= 16 => {
+            let last = u128::from(u64::from_le_bytes(*last));
+            u128::from(u64::from_le_bytes(*first)) | last << (8 * (length - 8))
+        }
+        (Some(_), _) => return None,
+        _ => match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
+            (Some(first), Some(last), _) => {
+                let last = u64::from(u32::from_le_bytes(*last));
+                u128::from(u64::from(u32::from_le_bytes(*first)) | last << (8 * (length - 4)))
+            }
+            (_, _, [first, .., last]) => {
+                let middle = u32::from(bytes[length / 2]) << (8 * (length / 2));
+                let last = u32::from(*last) << (8 * (length - 1));
+                u128::from(u32::from(*first) | middle | last)
+            }
+            (_, _, [only]) => u128::from(*only),
+            (_, _, []) => 0,
+        },
+    })
+}
+
 #[inline]
 fn length_word(length: usize) -> Result<u32, CodecError> {
     u32::try_from(length).map_err(|_| CodecError::new(Fault::TooLong(length)))
@@ -141,7 +168,14 @@ impl<'a> Serializer for Encoder<'a> {
     #[inline]
     fn serialize_bytes(mut self, value: &[u8]) -> Result<(), CodecError> {
         self.put_length(value.len())?;
-        self.out.extend_from_slice(value);
+        match short(value) {
+            Some(word) => {
+                let end = self.out.len() + value.len();
+                self.put(word.to_le_bytes());
+                self.out.truncate(end);
+            }
+            None => self.out.extend_from_slice(value),
+        }
         Ok(())
     }
 

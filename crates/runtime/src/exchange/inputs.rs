@@ -6,7 +6,8 @@ use flott_network::{
     Batch, Control, DataFrame, LocalReceiver, Message, QueueGauge, RemoteMessage, RemoteReceiver,
 };
 use flott_operators::{TaskCounters, TaskError};
-use flott_record::{Record, codec};
+use flott_record::Record;
+use flott_record::codec::Values;
 
 use super::blocking::PartitionEvent;
 use super::{InputHalf, PartitionInput, unbox};
@@ -147,7 +148,7 @@ fn gauge<T>(channel: &InputChannel<T>) -> Option<QueueGauge> {
 
 /// Decodes the rows of a frame, each after its event time if it has one.
 pub(super) fn decode<T: Record>(frame: &DataFrame, into: &mut Batch<T>) -> Result<(), TaskError> {
-    let mut input = frame.payload.as_slice();
+    let mut values = Values::new(&frame.payload);
     let undecodable = |error: &dyn std::fmt::Display| {
         TaskError::user(format!("a record cannot be read: {error}"))
     };
@@ -155,15 +156,14 @@ pub(super) fn decode<T: Record>(frame: &DataFrame, into: &mut Batch<T>) -> Resul
     into.rows.reserve(frame.rows as usize);
     for _ in 0..frame.rows {
         if frame.has_timestamps {
-            let timestamp: i64 = codec::decode(&mut input).map_err(|error| undecodable(&error))?;
+            let timestamp: i64 = values.read().map_err(|error| undecodable(&error))?;
             into.timestamps.push(timestamp);
         }
         into.rows
-            .push(codec::decode(&mut input).map_err(|error| undecodable(&error))?);
+            .push(values.read().map_err(|error| undecodable(&error))?);
     }
-    if input.is_empty() {
-        Ok(())
-    } else {
-        Err(undecodable(&format!("{} bytes are left over", input.len())))
+    match values.rest().len() {
+        0 => Ok(()),
+        left => Err(undecodable(&format!("{left} bytes are left over"))),
     }
 }
