@@ -249,8 +249,14 @@ async fn start(
 ) -> Result<(DispatcherHandle, JobId), Error> {
     let plan = Arc::new(plan);
     let graph = plan.graph.clone();
+    // Several containers share the cores: as on a cluster, each has a thread for each of its slots.
+    let alone = slots >= slots_needed(&graph);
     let factory: WorkerFactory = Arc::new(move |mut spec, messages, commands| {
-        spec.threads = cores();
+        spec.threads = if alone {
+            cores()
+        } else {
+            spec.threads.min(cores())
+        };
         let worker = Worker {
             spec,
             plan: Arc::clone(&plan),
