@@ -7,10 +7,29 @@ mod selector;
 
 use flott_network::Batch;
 use flott_record::hash::stable_hash;
+use flott_state::KeyedTable;
 
 pub use fold::{FinalFold, RunningFold, keyed_fold};
 pub use functions::{Aggregate, Fold, Reduce};
 pub use selector::{ByRef, ByValue, KeySelector};
+
+/// So many rows before a row is looked for, its memory is asked for: the time in which it comes is
+/// spent on others.
+const AHEAD: usize = 32;
+
+/// Asks for the memory of the first rows that will be looked for in a table; the hashes that are left
+/// are to be asked for one by one, each when a row was taken.
+#[inline]
+pub(crate) fn prefetch_first<'h, K, V>(
+    table: &KeyedTable<K, V>,
+    hashes: &'h [u64],
+) -> std::slice::Iter<'h, u64> {
+    let (first, rest) = hashes.split_at(hashes.len().min(AHEAD));
+    for hash in first {
+        table.prefetch(*hash);
+    }
+    rest.iter()
+}
 
 /// Takes the stable hash of each row's key out of a batch, or computes them: the local writer sends
 /// its hashes along, bytes from another process come without. Give the vector back to the batch when

@@ -9,7 +9,7 @@ use flott_network::{Batch, Control};
 use flott_record::Data;
 use flott_state::{IntoRows, KeyedTable};
 
-use super::{Fold, KeySelector, take_hashes};
+use super::{Fold, KeySelector, prefetch_first, take_hashes};
 use crate::blame::{Records, Site};
 use crate::checkpoint::cannot;
 use crate::{BatchSink, Collect, OperatorCheckpoints, Output, SubtaskContext, TaskError};
@@ -90,6 +90,7 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
         let mut rows = batch.rows.drain(..);
         let mut results = Results {
             rows: &mut rows,
+            ahead: prefetch_first(table, &hashes),
             hashes: hashes.iter(),
             selector,
             fold,
@@ -131,6 +132,8 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
 struct Results<'a, 's, 'r, T, S: KeySelector<T>, F: Fold<T>> {
     rows: &'a mut Drain<'r, T>,
     hashes: std::slice::Iter<'a, u64>,
+    /// Hashes of rows further on, whose memory is to be asked for.
+    ahead: std::slice::Iter<'a, u64>,
     selector: &'a S,
     fold: &'a mut F,
     table: &'a mut KeyedTable<S::Key, F::Value>,
@@ -144,6 +147,9 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> Iterator for Results<'_, '_, '_, T,
     fn next(&mut self) -> Option<F::Out> {
         let (row, hash) = (self.rows.next()?, *self.hashes.next()?);
         self.records.next();
+        if let Some(ahead) = self.ahead.next() {
+            self.table.prefetch(*ahead);
+        }
         let Self {
             selector,
             fold,
@@ -261,8 +267,12 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for FinalFold<T, S, F>
         } = self;
         let mut scope = site.scope();
         let mut hashes = take_hashes(batch, selector);
+        let mut ahead = prefetch_first(table, &hashes);
         for ((row, timestamp), hash) in batch.drain().zip(&hashes) {
             scope.next();
+            if let Some(ahead) = ahead.next() {
+                table.prefetch(*ahead);
+            }
             let found = selector.with(&row, |key| table.find(*hash, key));
             match found.and_then(|position| table.at_mut(position)) {
                 Some(latest) => {
