@@ -90,7 +90,7 @@ impl Checkpoints {
     }
 
     /// These are not needed any more, but what is on its way may have taken over files of theirs.
-    fn retire(&mut self, subsumed: Vec<Arc<StoredCheckpoint>>) {
+    pub(super) fn retire(&mut self, subsumed: Vec<Arc<StoredCheckpoint>>) {
         let sharing = self
             .pending
             .iter()

@@ -89,10 +89,11 @@ impl Checkpoints {
             let kind = SnapshotKind::from_number(stored.metadata.kind);
             let savepoint = kind.is_some_and(SnapshotKind::is_savepoint);
             let owned = !savepoint || claimed == Some(stored.path.as_str());
-            for subsumed in self.completed.add(Arc::new(stored), owned) {
-                self.discard_stored(&subsumed);
-            }
+            let subsumed = self.completed.add(Arc::new(stored), owned);
+            self.retire(subsumed);
         }
+        // When all are known: the newest may use files of the oldest.
+        self.discard_retired();
         self.lay_out();
     }
 

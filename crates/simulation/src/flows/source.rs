@@ -70,8 +70,8 @@ impl Enumerator {
     }
 
     fn begins(&mut self, attempt: ExecutionAttemptId, received: u32, before: &[(u32, u32)]) {
-        if !self.begun.insert(attempt) {
-            return; // Said twice.
+        if !self.begun.insert(attempt) || !self.is_newest(attempt) {
+            return; // Said twice, or long ago.
         }
         let mut back = Vec::new();
         for (subtask, received) in before {

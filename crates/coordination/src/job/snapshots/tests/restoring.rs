@@ -228,6 +228,35 @@ fn a_batch_job_begins_from_nothing() {
 }
 
 #[test]
+fn files_of_older_ones_that_the_newest_uses_stay() {
+    let with = |number: u64, file: &str| {
+        let mut stored = stored(number, SnapshotKind::Checkpoint);
+        let metadata = Arc::make_mut(&mut stored.metadata);
+        let states = &mut metadata.vertices[0].subtasks[0].operators;
+        states[0].state.as_mut().unwrap().file = file.to_owned();
+        stored
+    };
+    let origin = Origin {
+        completed: vec![
+            with(40, "/shared/x"),
+            with(41, "/shared/y"),
+            with(42, "/shared/x"),
+        ],
+        ..Origin::default()
+    };
+    let mut script = Script::beginning(every_ten_seconds(), &two_by_two(), origin);
+    let actions = decisions(script.send(JobEvent::Started)).into_iter();
+    let discards: Vec<String> = actions.filter(|it| it.starts_with("discard")).collect();
+    assert_eq!(
+        discards,
+        [
+            "discard 40 /old/40",
+            "discard 41 /old/41 keep [] files [\"/shared/y\"]"
+        ]
+    );
+}
+
+#[test]
 fn a_claimed_savepoint_is_the_jobs_own_for_the_next_jobmanager_too() {
     for (claim, deleted) in [(ClaimMode::Claim, true), (ClaimMode::NoClaim, false)] {
         let origin = Origin {
