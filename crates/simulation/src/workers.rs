@@ -48,6 +48,12 @@ impl World {
         if container.severed || container.newest.get(job) >= Some(&worker.incarnation) {
             return;
         }
+        let mut plans = self.plan.jobs.iter();
+        let term = plans.find(|plan| plan.settings.job == *job);
+        let term = term.map_or(0, |plan| u64::from(plan.settings.epoch.0));
+        if worker.incarnation.0 >> 32 < term {
+            return; // Said by a JobManager that is deposed.
+        }
         container.newest.insert(*job, worker.incarnation);
         let superseded: Vec<ProcessId> = self
             .processes

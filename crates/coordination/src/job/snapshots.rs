@@ -234,23 +234,30 @@ impl JobCore {
     /// The whole job goes back, unless nothing reads any more.
     pub(super) fn enumerators_lost(&mut self, failure: Failure) {
         self.checkpoints.enumerators_lost();
-        match self.phase {
-            Phase::Executing | Phase::Recovering(_) if self.reads() => {
-                let weight = Weight::of_process(&failure);
-                self.fail(failure, weight);
-            }
-            // They had their states, and no reader has begun.
-            Phase::WaitingForSlots { .. } | Phase::StartingWorkers => {
-                self.checkpoints.reset_enumerators();
-            }
-            // If all tasks begin anew their enumerators do, too.
+        let goes_back = match self.phase {
+            Phase::Executing => self.reads(),
+            // Readers that have stopped begin again.
+            Phase::Recovering(_) => true,
             Phase::Created
-            | Phase::Executing
-            | Phase::Recovering(_)
+            | Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers
             | Phase::Committing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
-            | Phase::Ended(_) => (),
+            | Phase::Ended(_) => false,
+        };
+        if goes_back {
+            let weight = Weight::of_process(&failure);
+            self.fail(failure, weight);
+            return;
+        }
+        // They had their states, and no reader has begun. In other phases, if all tasks begin anew
+        // their enumerators do, too.
+        if matches!(
+            self.phase,
+            Phase::WaitingForSlots { .. } | Phase::StartingWorkers
+        ) {
+            self.checkpoints.reset_enumerators();
         }
     }
 

@@ -37,8 +37,8 @@ pub(crate) enum ReaderCall {
         /// The same of subtasks of another parallelism, whose part it takes.
         before: Vec<(u32, u32)>,
     },
-    /// It wants a split.
-    Asks,
+    /// It wants a split after so many.
+    Asks(u32),
 }
 
 impl Enumerator {
@@ -111,16 +111,19 @@ impl World {
             ReaderCall::Begins { received, before } => {
                 enumerator.begins(attempt, *received, before);
             }
-            ReaderCall::Asks if enumerator.is_newest(attempt) => {
+            ReaderCall::Asks(received) if enumerator.is_newest(attempt) => {
                 let given = enumerator.given.entry(attempt.subtask).or_default();
-                let split = enumerator.remaining.pop_front();
-                given.extend(split);
-                let number = given.len() as u32;
+                if given.len() == *received as usize {
+                    given.extend(enumerator.remaining.pop_front());
+                }
+                // Who asks again is answered again.
+                let split = given.get(*received as usize).copied();
+                let number = received + u32::from(split.is_some());
                 let channel = Channel::JobToWorker(process.clone());
                 let arrives = Happening::SplitArrives(process.clone(), attempt, number, split);
                 self.say(channel, arrives);
             }
-            ReaderCall::Asks => (),
+            ReaderCall::Asks(_) => (),
         }
     }
 

@@ -184,7 +184,9 @@ impl World {
             return Outcome::Waits;
         }
         let Role::Reader {
-            open, exhausted, ..
+            open,
+            exhausted,
+            received,
         } = &mut flow.role
         else {
             return Outcome::Waits;
@@ -193,7 +195,8 @@ impl World {
             if *exhausted {
                 return Outcome::Finished;
             }
-            self.say_to_enumerator(process, attempt, ReaderCall::Asks);
+            let asks = ReaderCall::Asks(*received);
+            self.say_to_enumerator(process, attempt, asks);
             return Outcome::Again(self.random.millis(1_000..3_000));
         };
         let record = Record {

@@ -191,6 +191,19 @@ fn enumerators_that_are_lost_between_two_runs_begin_anew() {
 }
 
 #[test]
+fn enumerators_that_are_lost_while_readers_have_stopped_take_all_back() {
+    let mut script = chains();
+    script.tasks("v0_1_0 v1_1_0", S::Finished);
+    script.fail("v1_0_0", C::UserCode, "boom");
+    script.task("v0_0_0", S::Canceled);
+    let lost = JobEvent::EnumeratorsLost(transient("the coordinator was lost"));
+    assert_eq!(script.send(lost), ["timer restart 1 at 15s"]);
+    script.seconds = 15;
+    let actions = decisions(script.fire(Timer::Restart(1)));
+    assert_eq!(actions[1], "enumerators begin with 1 [[101]]");
+}
+
+#[test]
 fn lost_enumerators_of_finished_sources_are_no_loss() {
     let mut script = chains();
     script.tasks("v0_0_0 v0_1_0", S::Finished);
