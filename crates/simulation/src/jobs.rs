@@ -37,7 +37,14 @@ impl World {
         let Some(core) = self.jobs.get_mut(&job) else {
             return;
         };
+        let stored = match &event {
+            JobEvent::MetadataStored { checkpoint, .. } => Some(*checkpoint),
+            _ => None,
+        };
         let actions = core.handle(self.now, event);
+        if let Some(checkpoint) = stored {
+            self.judge_stored(job, checkpoint);
+        }
         self.judge_stages(job, &actions);
         for action in actions {
             self.perform_for_job(job, action);

@@ -72,6 +72,7 @@ impl Checkpoints {
             (Some(request), Manner::GivenUp | Manner::Interrupted) => {
                 self.request_failed(&request, &failure.message);
             }
+            (None, Manner::Failed) if self.sealing => self.seal_again(now),
             (None, Manner::Failed | Manner::GivenUp | Manner::Interrupted) => (),
         }
     }
@@ -132,6 +133,7 @@ impl Checkpoints {
     /// complete. `survivors`: some tasks go on.
     pub(crate) fn interrupted(&mut self, now: Timestamp, why: &str, survivors: bool) {
         self.schedule.stop();
+        self.sealing = false;
         let closing = self.closing.as_ref();
         if survivors && closing.is_some_and(|it| it.stopped && it.request.kind.stops()) {
             // Sources of the survivors have stopped, or they have finished for that.

@@ -1,5 +1,7 @@
 //! When checkpoints begin: periodic ones, and those that are asked for.
 
+use std::time::Duration;
+
 use flott_model::{CheckpointId, Failure, SnapshotKind, SubtaskSnapshot};
 
 use super::abort::Manner;
@@ -12,6 +14,8 @@ use super::trigger::{BarrierOptions, CheckpointTrigger};
 use crate::Timestamp;
 use crate::job::{JobAction, Timer};
 
+/// Pause before the last checkpoint is tried again.
+const SEAL_PAUSE: Duration = Duration::from_secs(1);
 /// So many wishes may wait for their turn.
 const MAXIMUM_QUEUE: usize = 1_000;
 
@@ -89,6 +93,32 @@ impl Checkpoints {
             if begins {
                 self.begin(now, SnapshotKind::Checkpoint, None);
             }
+        }
+    }
+
+    /// Whether what tasks leave when all have finished is to be in a checkpoint.
+    pub(crate) fn can_seal(&self) -> bool {
+        let periodic = self.settings.interval.is_some();
+        self.enabled && periodic && self.settings.after_tasks_finish
+    }
+
+    /// All tasks have finished: begins the last checkpoint.
+    pub(crate) fn seal(&mut self, now: Timestamp) {
+        self.sealing = true;
+        self.begin(now, SnapshotKind::Checkpoint, None);
+    }
+
+    /// The last checkpoint failed, and is tried again when it is time.
+    pub(super) fn seal_again(&mut self, now: Timestamp) {
+        let alarm = self.schedule.again(now.saturating_add(SEAL_PAUSE));
+        let timer = Timer::CheckpointDue(alarm.number);
+        self.act(JobAction::ScheduleTimer(timer, alarm.due));
+    }
+
+    pub(super) fn seal_due(&mut self, now: Timestamp) {
+        if self.sealing && self.pending.is_empty() && self.schedule.is_due() {
+            self.schedule.stop();
+            self.begin(now, SnapshotKind::Checkpoint, None);
         }
     }
 

@@ -56,6 +56,7 @@ impl Checkpoints {
         self.changed(checkpoint);
         self.schedule.completed(now);
         self.failures.completed(checkpoint);
+        self.sealing = false;
         // Other savepoints are the user's alone: nothing is committed with them, no restart begins
         // from them (as Flink since 1.15: they may be deleted at any time).
         if !kind.is_savepoint() || kind.stops() {

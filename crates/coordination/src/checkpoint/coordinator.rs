@@ -45,6 +45,8 @@ pub(crate) struct Checkpoints {
     pub(super) full: bool,
     /// What tasks are deployed with.
     pub(super) plan: Option<RestorePlan>,
+    /// All tasks have finished, and what they left is to be in a checkpoint.
+    pub(super) sealing: bool,
     /// Enumerators must begin anew, also if there is nothing to begin from.
     pub(super) sources_reset: bool,
     /// Why the job cannot begin.
@@ -123,6 +125,7 @@ impl Checkpoints {
             aborted: BTreeMap::new(),
             full: false,
             plan: None,
+            sealing: false,
             sources_reset: false,
             refusal: None,
             statistics: CheckpointStatistics::default(),
@@ -239,7 +242,7 @@ impl Checkpoints {
             self.pending.len(),
             "what is on its way is counted"
         );
-        if let Some(closing) = &self.closing {
+        if let Some(closing) = self.closing.as_ref().filter(|_| !self.sealing) {
             let requests = self.pending.values().map(|it| it.request.as_ref());
             let own = requests.filter(|it| *it == Some(&closing.request)).count();
             let expected = usize::from(closing.savepoint.is_none() && self.queue.is_empty());

@@ -197,15 +197,23 @@ impl Checkpoints {
     }
 
     /// Goes on with whatever the latest event made possible.
+    ///
+    /// `running`: every task runs or has finished. `sealing`: all have finished, and the last checkpoint
+    /// is to be taken.
     pub(crate) fn advance(
         &mut self,
         now: Timestamp,
-        running: bool,
+        (running, sealing): (bool, bool),
         uncommitted: &[StoredCommittable],
     ) {
-        if self.enabled {
-            self.discard_retired();
-            self.store_whole(uncommitted);
+        if !self.enabled {
+            return;
+        }
+        self.discard_retired();
+        self.store_whole(uncommitted);
+        if sealing {
+            self.seal_due(now);
+        } else {
             self.begin_due(now, running);
         }
     }

@@ -103,6 +103,11 @@ impl Schedule {
         (true, Some(self.wait(next)))
     }
 
+    /// What is no periodic one is due at that time.
+    pub(super) fn again(&mut self, due: Timestamp) -> Alarm {
+        self.wait(due)
+    }
+
     fn wait(&mut self, due: Timestamp) -> Alarm {
         self.timer += 1;
         self.state = State::Waiting { due };

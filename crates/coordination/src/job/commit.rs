@@ -109,8 +109,24 @@ impl JobCore {
     /// Every subtask has finished.
     pub(super) fn begin_commit(&mut self) {
         self.checkpoints.tasks_finished(self.now);
-        let outputs = self.executions.outputs();
+        let outputs = self.commits.uncovered(&self.executions.outputs());
+        if !outputs.is_empty() && self.checkpoints.can_seal() {
+            self.enter(Phase::Sealing, None);
+            self.checkpoints.seal(self.now);
+            return;
+        }
         self.commits.cover(outputs.into_iter());
+        self.last_act();
+    }
+
+    /// The last checkpoint is complete.
+    pub(super) fn sealed(&mut self) {
+        if matches!(self.phase, Phase::Sealing) {
+            self.last_act();
+        }
+    }
+
+    fn last_act(&mut self) {
         if self.commits.open.is_empty() {
             self.end(JobStatus::Finished, None);
             return;
@@ -125,7 +141,10 @@ impl JobCore {
 
     /// While tasks run their workers commit what there is.
     pub(super) fn commit_while_running(&mut self) {
-        if matches!(self.phase, Phase::Executing | Phase::Recovering(_)) {
+        if matches!(
+            self.phase,
+            Phase::Executing | Phase::Recovering(_) | Phase::Sealing
+        ) {
             self.ask_to_commit();
         }
     }
@@ -218,7 +237,7 @@ impl JobCore {
     fn may_commit(&self) -> bool {
         matches!(
             self.phase,
-            Phase::Executing | Phase::Recovering(_) | Phase::Committing
+            Phase::Executing | Phase::Recovering(_) | Phase::Sealing | Phase::Committing
         )
     }
 

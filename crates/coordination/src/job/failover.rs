@@ -81,7 +81,7 @@ impl JobCore {
             return;
         }
         match self.phase {
-            Phase::Committing => (),
+            Phase::Sealing | Phase::Committing => (),
             // Its tasks had finished: if a peer misses anything of them, the peer fails.
             Phase::Executing if tasks.is_empty() => (),
             // Idle between two rounds of the job: it is started again when it is needed. Its end may
@@ -105,7 +105,10 @@ impl JobCore {
     /// A failure that the restart strategy may forgive.
     pub(super) fn fail(&mut self, failure: Failure, weight: Weight) {
         match &self.phase {
-            Phase::WaitingForSlots { .. } | Phase::StartingWorkers | Phase::Executing => {
+            Phase::WaitingForSlots { .. }
+            | Phase::StartingWorkers
+            | Phase::Executing
+            | Phase::Sealing => {
                 self.record(failure.clone(), weight);
                 let then = self.restarts.verdict(self.now, &failure);
                 self.stop(then);
@@ -153,6 +156,7 @@ impl JobCore {
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
             | Phase::Executing
+            | Phase::Sealing
             | Phase::Committing
             | Phase::Pausing { .. }
             | Phase::Ended(_) => {
@@ -191,6 +195,7 @@ impl JobCore {
             | Phase::StartingWorkers
             | Phase::Executing
             | Phase::Recovering(_)
+            | Phase::Sealing
             | Phase::Pausing { .. } => self.stop(Then::Cancel),
             // What is partly committed must be committed whole.
             Phase::Committing

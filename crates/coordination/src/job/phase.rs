@@ -21,6 +21,9 @@ pub(super) enum Phase {
     Executing,
     /// Some regions of the job run again; the others go on.
     Recovering(Recovery),
+    /// Every subtask finished; a last checkpoint makes sure that what they left is committed, whatever
+    /// happens to this JobManager.
+    Sealing,
     /// Every subtask finished; their outputs are being committed.
     Committing,
     /// Tasks are asked to stop.
@@ -57,6 +60,7 @@ impl Phase {
             Self::WaitingForSlots { .. }
             | Self::StartingWorkers
             | Self::Executing
+            | Self::Sealing
             | Self::Committing => JobStatus::Running,
             Self::Stopping { then, .. } => match then {
                 Then::Restart { .. } => JobStatus::Restarting,

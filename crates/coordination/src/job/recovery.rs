@@ -137,6 +137,7 @@ impl JobCore {
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
             | Phase::Executing
+            | Phase::Sealing
             | Phase::Committing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }

@@ -71,6 +71,7 @@ impl JobCore {
             Phase::Created
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
+            | Phase::Sealing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
             | Phase::Ended(_) => (),
@@ -89,6 +90,7 @@ impl JobCore {
             // Nothing is needed now; a restart asks again and gets the same answer.
             Phase::Created
             | Phase::StartingWorkers
+            | Phase::Sealing
             | Phase::Stopping {
                 then: Then::Fail { .. } | Then::Cancel,
                 ..
@@ -107,6 +109,7 @@ impl JobCore {
             Phase::Executing | Phase::Recovering(_) => self.region_lacks_slots(Some(request)),
             Phase::Created
             | Phase::StartingWorkers
+            | Phase::Sealing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }
             | Phase::Ended(_) => false,
@@ -157,6 +160,7 @@ impl JobCore {
                 Phase::Executing | Phase::Recovering(_) => self.deploy_ready(),
                 Phase::Created
                 | Phase::WaitingForSlots { .. }
+                | Phase::Sealing
                 | Phase::Stopping { .. }
                 | Phase::Pausing { .. }
                 | Phase::Ended(_) => (),

@@ -18,8 +18,10 @@ impl JobCore {
     pub(super) fn settle_checkpoints(&mut self) {
         loop {
             let running = self.can_checkpoint();
+            let sealing = matches!(self.phase, Phase::Sealing);
+            let uncommitted = self.commits.open();
             self.checkpoints
-                .advance(self.now, running, self.commits.open());
+                .advance(self.now, (running, sealing), uncommitted);
             if !self.perform_effects() {
                 break;
             }
@@ -68,6 +70,7 @@ impl JobCore {
             Effect::Covered(covered, finished) => {
                 self.executions.forget_outputs(&covered, &finished);
                 self.commits.cover_checkpoint(covered.into_iter());
+                self.sealed();
             }
             Effect::FailJob(failure) => {
                 let weight = Weight::of_process(&failure);
@@ -241,6 +244,7 @@ impl JobCore {
             Phase::Created
             | Phase::WaitingForSlots { .. }
             | Phase::StartingWorkers
+            | Phase::Sealing
             | Phase::Committing
             | Phase::Stopping { .. }
             | Phase::Pausing { .. }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_coordination::Timestamp;
-use flott_coordination::checkpoint::{ClaimMode, Origin, SnapshotResult};
+use flott_coordination::checkpoint::{CheckpointStatus, ClaimMode, Origin, SnapshotResult};
 use flott_coordination::job::{JobAction, TaskDeployment};
 use flott_model::{
     CheckpointId, CheckpointMetadata, ExecutionAttemptId, Failure, JobId, SnapshotKind,
@@ -199,6 +199,18 @@ impl World {
         known
             .then_some(())
             .ok_or(format!("{checkpoint} lacks an enumerator"))
+    }
+
+    /// A job has heard that metadata is written: from then on it may count on it.
+    pub(crate) fn judge_stored(&mut self, job: JobId, checkpoint: CheckpointId) {
+        let statistics = self.jobs[&job].checkpoints();
+        let complete = statistics.get(checkpoint).is_some_and(|record| {
+            let restorable = !record.kind.is_savepoint() || record.kind.stops();
+            restorable && matches!(record.status, CheckpointStatus::Completed { .. })
+        });
+        if complete && let Err(what) = self.judge_complete(job, checkpoint) {
+            self.record.of(job).checks.fail(what);
+        }
     }
 
     /// Nobody is told before the metadata is there, and numbers grow.

@@ -24,6 +24,8 @@ pub(crate) struct Enumerator {
     before: BTreeMap<u32, Vec<u32>>,
     /// Readers that have begun.
     begun: BTreeSet<ExecutionAttemptId>,
+    /// Readers that were told that there is no more: they end.
+    ended: BTreeSet<ExecutionAttemptId>,
     /// Its process is gone.
     lost: bool,
 }
@@ -54,6 +56,7 @@ impl Enumerator {
     fn restored(&self, parallelism: u32) -> Self {
         let mut restored = Self {
             begun: BTreeSet::new(),
+            ended: BTreeSet::new(),
             lost: false,
             parallelism,
             ..self.clone()
@@ -113,11 +116,13 @@ impl World {
             }
             ReaderCall::Asks(received) if enumerator.is_newest(attempt) => {
                 let given = enumerator.given.entry(attempt.subtask).or_default();
-                if given.len() == *received as usize {
+                let ended = enumerator.ended.contains(&attempt);
+                if given.len() == *received as usize && !ended {
                     given.extend(enumerator.remaining.pop_front());
                 }
                 // Who asks again is answered again.
                 let split = given.get(*received as usize).copied();
+                enumerator.ended.extend(split.is_none().then_some(attempt));
                 let number = received + u32::from(split.is_some());
                 let channel = Channel::JobToWorker(process.clone());
                 let arrives = Happening::SplitArrives(process.clone(), attempt, number, split);

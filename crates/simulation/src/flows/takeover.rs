@@ -17,6 +17,14 @@ impl World {
         if ended || !started {
             return;
         }
+        let plan = self.plan.jobs.iter().find(|it| it.settings.job == job);
+        let sealed = plan.is_some_and(|plan| {
+            let checkpoints = &plan.settings.checkpoints;
+            checkpoints.interval.is_some() && checkpoints.after_tasks_finish
+        });
+        if !sealed {
+            return; // Its end is in no checkpoint: what it has committed by then comes again.
+        }
         let workers: Vec<ProcessId> = self
             .processes
             .keys()

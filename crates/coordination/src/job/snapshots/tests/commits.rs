@@ -4,6 +4,7 @@ use flott_model::{
     CheckpointId, ExecutionState as S, Failure, FailureClass as C, JobStatus, ShipStrategy as Ship,
 };
 
+use crate::checkpoint::CheckpointSettings;
 use crate::job::message::{JobEvent, Timer};
 use crate::job::testkit::{
     Script, attempt, decisions, edge, every_ten_seconds, graph, output, snapshot, transient,
@@ -252,10 +253,91 @@ fn a_finished_sink_is_covered_by_the_next_checkpoint_once() {
         "{actions:?}"
     );
     script.task("v0_0_0", S::Finished);
-    let actions = script.task_with(attempt("v1_0_0"), S::Finished, None, vec![output(1, 9)]);
-    assert_eq!(actions.last().unwrap(), "commit b#1 round 2 [9]");
+    let last = script.task_with(attempt("v1_0_0"), S::Finished, None, vec![output(1, 9)]);
+    assert_eq!(
+        decisions(last),
+        ["open 3 Checkpoint", "timer timeout of 3 at 620s"],
+        "what is left is in a checkpoint before it is committed"
+    );
+    assert_eq!(script.opened(3), ["enumerators 3"]);
+    assert_eq!(script.enumerators(3, b""), ["store 3 in /c/chk-3"]);
+    let actions = script.stored(3);
+    assert_eq!(
+        actions,
+        [
+            "completed 3 a#0: ",
+            "completed 3 b#1: ",
+            "require 1",
+            "commit b#1 round 2 [9]",
+            "discard 2 /c/chk-2"
+        ]
+    );
     committed(&mut script, 2, None);
     assert_eq!(script.core.status(), JobStatus::Finished);
+}
+
+/// Two chains of which all tasks have finished, with something left to be committed.
+fn finished(settings: CheckpointSettings) -> (Script, Vec<String>) {
+    let edges = [edge(0, 1, Ship::Forward)];
+    let graph = graph(&[("source", 2), ("sink", 2)], &edges);
+    let mut script = Script::checkpointing_graph(settings, &graph);
+    script.tasks("v0_0_0 v0_1_0 v1_1_0", S::Finished);
+    let last = script.task_with(attempt("v1_0_0"), S::Finished, None, vec![output(1, 9)]);
+    (script, decisions(last))
+}
+
+#[test]
+fn the_last_checkpoint_is_tried_again_after_a_pause() {
+    let settings = CheckpointSettings {
+        tolerable_failed: 1,
+        ..every_ten_seconds()
+    };
+    let (mut script, actions) = finished(settings);
+    assert_eq!(actions[0], "open 1 Checkpoint");
+    let failed = script.place(1, Err(transient("safe mode")));
+    assert_eq!(failed, ["discard 1 ", "timer checkpoint 2 at 1s"]);
+    assert_eq!(script.due(2, 1)[0], "open 2 Checkpoint");
+    script.opened(2);
+    script.enumerators(2, b"");
+    let failed = script.metadata(2, Err(transient("safe mode")));
+    assert!(
+        failed.iter().any(|it| it.starts_with("status RESTARTING")),
+        "{failed:?}"
+    );
+    script.seconds = 10;
+    let actions = decisions(script.fire(Timer::Restart(1)));
+    assert!(actions.contains(&"deploy a#0: v0_0_1 v1_0_1".to_owned()));
+}
+
+#[test]
+fn a_lost_worker_does_not_disturb_the_last_checkpoint() {
+    let (mut script, _) = finished(every_ten_seconds());
+    script.opened(1);
+    assert_eq!(script.lose_container("a"), ["stop a#0"]);
+    script.enumerators(1, b"");
+    let actions = script.stored(1);
+    assert_eq!(actions.last().unwrap(), "commit b#1 round 1 [9]");
+}
+
+#[test]
+fn the_job_can_be_cancelled_until_the_last_checkpoint_is_complete() {
+    let (mut script, _) = finished(every_ten_seconds());
+    let actions = decisions(script.send(JobEvent::CancelRequested));
+    assert!(actions.contains(&"status CANCELED".to_owned()));
+    assert!(actions.contains(&"discard 1 ".to_owned()));
+}
+
+#[test]
+fn without_periodic_checkpoints_there_is_no_last_one() {
+    let with_finished = every_ten_seconds();
+    let without = CheckpointSettings {
+        after_tasks_finish: false,
+        ..with_finished.clone()
+    };
+    for settings in [CheckpointSettings::default(), without] {
+        let (_, actions) = finished(settings);
+        assert_eq!(actions, ["require 1", "commit a#0 round 1 [9]"]);
+    }
 }
 
 #[test]
