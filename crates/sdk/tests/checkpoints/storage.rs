@@ -9,9 +9,16 @@ use crate::support::{environment, failure, lines, text};
 
 const RECORDS: u64 = 1_000;
 
-fn build(env: &StreamExecutionEnvironment, output: &str) {
+/// Once half of the records have come, `half` happens.
+fn build(env: &StreamExecutionEnvironment, output: &str, half: impl Fn() + Clone + Send + Sync + 'static) {
     let numbers = DataGeneratorSource::new(|index| index, RECORDS).rate_per_second(1_000.0);
     env.from_source(numbers, WatermarkStrategy::no_watermarks(), "numbers")
+        .map(move |n| {
+            if n == RECORDS / 2 {
+                half();
+            }
+            n
+        })
         .key_by(|n| n % 7)
         .sum(|n| n)
         .write_text(output, |n, line| line.push_str(&n.to_string()));
@@ -32,8 +39,13 @@ fn checkpoints_that_cannot_be_written_are_tolerated_so_often() {
     )
     .unwrap();
     env.configure("restart-strategy.type", "none").unwrap();
-    build(&env, text(&output));
+    // What the job leaves at its end waits for a checkpoint that succeeds.
+    let (below, repaired) = (file.join("below"), file.clone());
+    build(&env, text(&output), move || {
+        std::fs::remove_file(&repaired).unwrap();
+    });
     env.execute("tolerant").unwrap();
+    assert!(below.is_dir(), "checkpoints are taken again");
     assert_eq!(lines(&output).len() as u64, RECORDS);
 }
 
@@ -47,7 +59,7 @@ fn one_more_fails_the_job_by_name() {
     env.configure("execution.checkpointing.dir", text(&below))
         .unwrap();
     env.configure("restart-strategy.type", "none").unwrap();
-    build(&env, text(&output));
+    build(&env, text(&output), || ());
     let failure = failure(env.execute("intolerant"));
     assert!(failure.message.contains(text(&below)), "{failure}");
 }
