@@ -10,7 +10,11 @@ use crate::support::{environment, failure, lines, text};
 const RECORDS: u64 = 1_000;
 
 /// Once half of the records have come, `half` happens.
-fn build(env: &StreamExecutionEnvironment, output: &str, half: impl Fn() + Clone + Send + Sync + 'static) {
+fn build(
+    env: &StreamExecutionEnvironment,
+    output: &str,
+    half: impl Fn() + Clone + Send + Sync + 'static,
+) {
     let numbers = DataGeneratorSource::new(|index| index, RECORDS).rate_per_second(1_000.0);
     env.from_source(numbers, WatermarkStrategy::no_watermarks(), "numbers")
         .map(move |n| {
