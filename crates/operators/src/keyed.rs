@@ -17,13 +17,16 @@ pub use selector::{ByRef, ByValue, KeySelector};
 /// spent on others.
 const AHEAD: usize = 32;
 
-/// Asks for the memory of the first rows that will be looked for in a table; the hashes that are left
-/// are to be asked for one by one, each when a row was taken.
+/// Asks for the memory of the first rows that will be looked for in a table; the hashes returned
+/// are to be asked for one by one, each when a row was taken: none, if the table is small.
 #[inline]
 pub(crate) fn prefetch_first<'h, K, V>(
     table: &KeyedTable<K, V>,
     hashes: &'h [u64],
 ) -> std::slice::Iter<'h, u64> {
+    if !table.is_large() {
+        return [].iter();
+    }
     let (first, rest) = hashes.split_at(hashes.len().min(AHEAD));
     for hash in first {
         table.prefetch(*hash);

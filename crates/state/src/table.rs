@@ -152,9 +152,14 @@ impl<K, V> KeyedTable<K, V> {
         None
     }
 
+    /// Whether it is of use to [`prefetch`](Self::prefetch): the table is not likely to be in the
+    /// cache as a whole.
+    pub fn is_large(&self) -> bool {
+        self.segments.is_large()
+    }
+
     /// Asks the processor for the memory of the row with that hash, which will be looked for soon:
-    /// some 32 to 128 rows ahead, for a whole batch, say. Does nothing in tables that are likely to
-    /// be in the cache anyway.
+    /// some 32 to 128 rows ahead. For [large](Self::is_large) tables.
     #[inline(always)]
     pub fn prefetch(&self, hash: u64) {
         self.segments.prefetch(hash);

@@ -138,23 +138,38 @@ impl<K, V> View<K, V> {
     }
 }
 
-/// A view, and which segment it is of: in sixteen bytes.
+/// Set in the number of a segment that a snapshot may have too.
+const SHARED: u32 = 1 << 31;
+
+/// A view, which segment it is of, and whether that is shared: in sixteen bytes.
 pub(super) struct Entry<K, V> {
     start: NonNull<Group>,
     mask: u32,
-    pub(super) segment: u32,
+    segment: u32,
     rows: PhantomData<*const (K, V)>,
 }
 
 impl<K, V> Entry<K, V> {
-    pub(super) fn new(view: View<K, V>, segment: u32) -> Self {
+    pub(super) fn new(view: View<K, V>, segment: usize, is_shared: bool) -> Self {
+        debug_assert!(segment < SHARED as usize, "segments have 2048 slots");
         let View { start, mask, rows } = view;
+        let shared = if is_shared { SHARED } else { 0 };
         Self {
             start,
             mask,
-            segment,
+            segment: segment as u32 | shared,
             rows,
         }
+    }
+
+    #[inline(always)]
+    pub(super) fn segment(&self) -> usize {
+        (self.segment & !SHARED) as usize
+    }
+
+    #[inline(always)]
+    pub(super) fn is_shared(&self) -> bool {
+        self.segment & SHARED != 0
     }
 
     #[inline(always)]

@@ -17,7 +17,7 @@ const SMALL: usize = 1024;
 /// With fewer rows per segment than this, all rows are put into one segment.
 const FEWEST_ROWS: usize = 4;
 
-/// Tables of fewer segments do not prefetch.
+/// Tables of fewer segments are likely to be in the cache.
 const PREFETCHED: usize = 16;
 
 /// Snapshots may share its block.
@@ -25,7 +25,7 @@ pub(super) type Segment<K, V> = Sharable<Block<K, V>>;
 
 pub(super) struct Segments<K, V> {
     /// Invariant: the entry of a hash has the number of the segment of that hash, and the view of
-    /// its block's present memory. Whatever gives a block other memory calls `note`.
+    /// its block's present memory. Whatever gives a block other memory, or shares it, calls `note`.
     directory: Directory<Entry<K, V>>,
     segments: Vec<Segment<K, V>>,
     /// What hashes they have; nothing, while there is but one segment and it has never been divided.
@@ -36,7 +36,7 @@ pub(super) struct Segments<K, V> {
 pub(super) type SharedBlocks<K, V> = Vec<(Arc<Block<K, V>>, Span)>;
 
 fn no_entry<K, V>() -> Entry<K, V> {
-    Entry::new(View::none(), 0)
+    Entry::new(View::none(), 0, false)
 }
 
 impl<K, V> Default for Segments<K, V> {
@@ -79,8 +79,9 @@ impl<K, V> Segments<K, V> {
     fn entry(&self, hash: u64) -> &Entry<K, V> {
         let entry = self.directory.entry(hash);
         debug_assert!(
-            self.block(entry.segment as usize)
-                .is_none_or(|block| block.view() == entry.view()),
+            self.segments.get(entry.segment()).is_none_or(|segment| {
+                segment.get().view() == entry.view() && segment.is_shared() == entry.is_shared()
+            }),
             "entries are true"
         );
         entry
@@ -97,16 +98,18 @@ impl<K, V> Segments<K, V> {
         let entry = self.entry(hash);
         // SAFETY: the view is that of a block of ours (or of no slots), which is borrowed.
         let slot = unsafe { entry.view().find(hash, key) }?;
-        Some((entry.segment as usize, slot))
+        Some((entry.segment(), slot))
+    }
+
+    /// Whether rows are likely to be outside of the cache.
+    pub(super) fn is_large(&self) -> bool {
+        self.len() >= PREFETCHED
     }
 
     /// Asks for the row that is likely to be that of a hash.
     #[inline(always)]
     #[expect(unsafe_code, reason = "see SAFETY; ENGINE.md 4.1")]
     pub(super) fn prefetch(&self, hash: u64) {
-        if self.len() < PREFETCHED {
-            return;
-        }
         // SAFETY: as in `find`.
         if let Some(row) = unsafe { self.entry(hash).view().likely(hash) } {
             prefetch(row);
@@ -115,11 +118,10 @@ impl<K, V> Segments<K, V> {
 
     /// Shares all blocks with a snapshot.
     pub(super) fn share(&mut self) -> (Division, SharedBlocks<K, V>) {
-        // Sharing moves blocks, but not their memory.
         let mut blocks = Vec::with_capacity(self.len());
         let mut last = None;
         for entry in self.directory.iter() {
-            let at = entry.segment as usize;
+            let at = entry.segment();
             let span = self.span(at);
             let Some(segment) = self.segments.get_mut(at) else {
                 continue;
@@ -128,6 +130,7 @@ impl<K, V> Segments<K, V> {
                 blocks.push((segment.share(), span));
             }
         }
+        self.note_all();
         (self.directory.division(), blocks)
     }
 
@@ -145,7 +148,8 @@ impl<K, V> Segments<K, V> {
 
     /// A segment has other memory.
     fn note(&mut self, at: usize) {
-        let entry = Entry::new(self.segments[at].get().view(), at as u32);
+        let segment = &self.segments[at];
+        let entry = Entry::new(segment.get().view(), at, segment.is_shared());
         self.directory.set(self.span(at), entry);
     }
 
@@ -210,12 +214,12 @@ impl<K: Clone, V: Clone> Segments<K, V> {
         add: impl FnOnce(&mut Self) -> Option<&mut V>,
     ) -> Option<&mut V> {
         let entry = *self.entry(hash);
-        let at = entry.segment as usize;
+        let at = entry.segment();
         // SAFETY: the view is that of a block of ours (or of no slots), which is borrowed.
         let Some(slot) = (unsafe { entry.view().find(hash, key) }) else {
             return add(self);
         };
-        if self.segments.get(at)?.is_shared() {
+        if entry.is_shared() {
             self.take_back(at);
             return self.segments[at].own().value_mut(slot);
         }
@@ -248,7 +252,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
     #[inline(always)]
     fn roomy(&mut self, hash: u64) -> usize {
         if self.directory.covers(hash) {
-            let at = self.directory.entry(hash).segment as usize;
+            let at = self.directory.entry(hash).segment();
             if self.block(at).is_some_and(Block::has_room) {
                 return at;
             }
@@ -273,7 +277,7 @@ impl<K: Clone, V: Clone> Segments<K, V> {
             self.widen(hash);
         }
         loop {
-            let at = self.entry(hash).segment as usize;
+            let at = self.entry(hash).segment();
             if self.segments[at].get().has_room() {
                 return at;
             }
