@@ -12,6 +12,7 @@ mod processes;
 mod resource_manager;
 mod wait;
 mod web_hdfs;
+mod window_counts;
 mod words;
 
 pub use call::{Mode, check_left_nothing, expected_sums, kills, test_job};
@@ -22,4 +23,5 @@ pub use processes::{ContainerProcess, container_processes};
 pub use resource_manager::{Allocated, Application, Container, Node, ResourceManager};
 pub use wait::{wait_for, wait_until};
 pub use web_hdfs::{FileStatus, WebHdfs};
+pub use window_counts::{WindowCounts, WindowJob};
 pub use words::{count_words, largest_counts, read_output};

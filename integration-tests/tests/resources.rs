@@ -190,3 +190,43 @@ fn a_cluster_may_forbid_it() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn a_job_that_takes_too_much_memory_is_told_where_it_is() -> Result<()> {
+    let hadoop = TestHadoop::shared()?;
+    let output = "/out/too-much-memory";
+    hadoop.hdfs().delete(output)?;
+    let url = format!("hdfs://{output}");
+    // Each record is a key of its own, and stays for an hour: a gigabyte in four slots of half of that.
+    let arguments = [
+        "--parallelism",
+        "2",
+        "--records",
+        "2000",
+        "--keys",
+        "2000",
+        "--per-second",
+        "400",
+        "--padding",
+        "524288",
+        "--window-ms",
+        "3600000",
+        "--output",
+        &url,
+    ];
+    let options = [
+        "-Dtaskmanager.memory.process.size=320m",
+        "-Drestart-strategy.type=none",
+    ];
+    let program = test_job("window-counts")?;
+    let call = Mode::PerJob
+        .call(&hadoop, &options, &program, arguments)
+        .run()?;
+    // The NodeManager would say "running beyond physical memory limits" and kill the whole container.
+    call.check_failed(&[
+        "was about to exceed its memory",
+        "320 MiB",
+        "this worker (job ",
+    ])?;
+    check_left_nothing(&hadoop, &call.application_id()?)
+}

@@ -15,18 +15,20 @@ use flott_protocol::node::Node;
 use flott_protocol::rpc::{ConnectError, Secret, connect_agent};
 use prost::Message;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::bundle::Verified;
 use crate::memory::{self, MemoryMeter};
 use crate::partitions::Partitions;
 use crate::supervisor::Place;
-use crate::workers::Workers;
+use crate::workers::{Allotment, Workers};
 
 /// Pause between two tries to connect, growing from the first to the second.
 const RECONNECT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 /// Heartbeats until the JobManager says how often it wants them.
 const FIRST_HEARTBEAT: Duration = Duration::from_secs(1);
+/// How often the memory of workers is looked at.
+const GUARDED: Duration = Duration::from_millis(100);
 /// Between SIGTERM and SIGKILL when the agent itself ends; YARN gives a container little time.
 const END_GRACE: Duration = Duration::from_millis(200);
 
@@ -171,13 +173,7 @@ impl Agent {
         let address = self.settings.job_manager.clone();
         let secret = self.settings.secret.clone();
         loop {
-            let mut connecting = pin!(connect_agent(&address, &secret));
-            let connected = loop {
-                tokio::select! {
-                    connected = &mut connecting => break connected,
-                    Some(exited) = self.workers.next_exit() => self.unreported.push_back(exited),
-                }
-            };
+            let connected = self.meanwhile(connect_agent(&address, &secret)).await;
             match connected {
                 Ok(connection) => return Ok(Some(connection)),
                 // Of another application: trying again cannot help.
@@ -187,8 +183,21 @@ impl Agent {
             if Instant::now() + pause >= deadline {
                 return Ok(None);
             }
-            tokio::time::sleep(pause).await;
+            self.meanwhile(tokio::time::sleep(pause)).await;
             pause = RECONNECT_PAUSE.1.min(pause * 2);
+        }
+    }
+
+    /// Looks after workers until something has happened.
+    async fn meanwhile<T>(&mut self, something: impl Future<Output = T>) -> T {
+        let mut something = pin!(something);
+        let mut guard = tokio::time::interval(GUARDED);
+        loop {
+            tokio::select! {
+                happened = &mut something => return happened,
+                Some(exited) = self.workers.next_exit() => self.unreported.push_back(exited),
+                _ = guard.tick() => self.workers.guard(self.settings.memory_bytes),
+            }
         }
     }
 
@@ -202,6 +211,8 @@ impl Agent {
             return SessionEnd::Closed;
         }
         let mut heartbeat = tokio::time::interval(FIRST_HEARTBEAT);
+        let mut guard = tokio::time::interval(GUARDED);
+        guard.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while let Some(exited) = self.unreported.front() {
                 let report = agent_message::Kind::WorkerExited(exited.clone());
@@ -228,6 +239,7 @@ impl Agent {
                     self.unreported.push_back(exited);
                     self.delete_released();
                 }
+                _ = guard.tick() => self.workers.guard(self.settings.memory_bytes),
                 _ = heartbeat.tick() => {
                     let used = self.memory.sample();
                     if !send(&messages, agent_message::Kind::Heartbeat(used)).await {
@@ -252,8 +264,9 @@ impl Agent {
             }
             agent_command::Kind::StartWorker(mut start) => {
                 if start.epoch >= self.epoch {
-                    start.spec = self.complete(start.spec);
-                    self.workers.start(start);
+                    let allotment;
+                    (start.spec, allotment) = self.complete(start.spec);
+                    self.workers.start(start, allotment);
                 }
             }
             agent_command::Kind::StopWorker(stop) => self.workers.stop(&stop),
@@ -271,13 +284,17 @@ impl Agent {
 
     /// Adds to a worker's spec what only its agent knows. What is not a spec is the worker's to complain
     /// about.
-    fn complete(&self, spec: Vec<u8>) -> Vec<u8> {
+    fn complete(&self, spec: Vec<u8>) -> (Vec<u8>, Allotment) {
         let Ok(mut read) = WorkerSpec::decode(spec.as_slice()) else {
-            return spec;
+            return (spec, Allotment::default());
         };
         self.partitions.tell(&mut read);
         memory::allot(&mut read, self.settings.memory_bytes, self.settings.slots);
-        read.encode_to_vec()
+        let allotment = Allotment {
+            slots: read.slots.len() as u32,
+            memory_bytes: read.memory_bytes,
+        };
+        (read.encode_to_vec(), allotment)
     }
 
     fn delete_released(&mut self) {

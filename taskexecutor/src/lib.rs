@@ -3,6 +3,7 @@
 
 mod agent;
 mod bundle;
+mod guard;
 mod memory;
 mod partitions;
 mod supervisor;

@@ -1,4 +1,4 @@
-//! The memory of a container: what its workers may use, and what all of its processes do, summed as
+//! The memory of a container: what its workers may use, and what all of its processes do use, summed as
 //! the NodeManager sums it.
 
 use std::collections::BTreeSet;
@@ -24,24 +24,30 @@ pub(crate) struct MemoryMeter {
 
 impl MemoryMeter {
     pub(crate) fn sample(&mut self) -> MemoryUse {
-        let mut sum = MemoryUse::default();
-        let mut waiting = vec![std::process::id()];
-        let mut seen = BTreeSet::new();
-        while let Some(pid) = waiting.pop() {
-            if !seen.insert(pid) {
-                continue;
-            }
-            // A process may end while it is looked at: then it counts as gone.
-            if let Some((virtual_bytes, resident_bytes)) = memory_of(pid) {
-                sum.virtual_bytes += virtual_bytes;
-                sum.resident_bytes += resident_bytes;
-                waiting.extend(children_of(pid));
-            }
-        }
+        let mut sum = used_by(std::process::id());
         self.peak_resident_bytes = self.peak_resident_bytes.max(sum.resident_bytes);
         sum.peak_resident_bytes = self.peak_resident_bytes;
         sum
     }
+}
+
+/// What a process and all that it started use. One that has ended uses nothing.
+pub(crate) fn used_by(pid: u32) -> MemoryUse {
+    let mut sum = MemoryUse::default();
+    let mut waiting = vec![pid];
+    let mut seen = BTreeSet::new();
+    while let Some(pid) = waiting.pop() {
+        if !seen.insert(pid) {
+            continue;
+        }
+        // A process may end while it is looked at: then it counts as gone.
+        if let Some((virtual_bytes, resident_bytes)) = memory_of(pid) {
+            sum.virtual_bytes += virtual_bytes;
+            sum.resident_bytes += resident_bytes;
+            waiting.extend(children_of(pid));
+        }
+    }
+    sum
 }
 
 /// Virtual and resident bytes.

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use flott_hadoop::token::TOKEN_FILE_VARIABLE;
@@ -18,8 +19,9 @@ use flott_protocol::process::{describe_exit, exit_class, tail};
 use flott_protocol::rpc::Secret;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use tokio::process::{Child, Command};
-use tokio::sync::oneshot;
+use tokio::io::AsyncWriteExt;
+use tokio::process::{Child, ChildStdin, Command};
+use tokio::sync::mpsc;
 
 use crate::bundle::{self, BundleError, Verified};
 
@@ -35,6 +37,24 @@ pub(crate) struct Place {
     pub(crate) job_manager: String,
     pub(crate) secret: Secret,
     pub(crate) verified: Verified,
+}
+
+/// What a supervisor is to do with its worker.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// SIGTERM, and SIGKILL after so long.
+    Stop(Duration),
+    /// SIGKILL, for that reason: nobody asked for it, and it counts as a failure.
+    Kill(String),
+    /// Sources are to pause for so many milliseconds.
+    Ease(u8),
+}
+
+/// How a worker process ended.
+enum End {
+    ByItself(ExitStatus),
+    Stopped(ExitStatus),
+    Killed(String),
 }
 
 /// A worker could not be started.
@@ -68,13 +88,17 @@ impl StartError {
 pub(crate) async fn supervise(
     place: Arc<Place>,
     start: StartWorker,
-    stop: oneshot::Receiver<Duration>,
+    orders: mpsc::Receiver<Order>,
+    pid: Arc<AtomicU32>,
 ) -> WorkerExited {
     let name = format!("{}-{}", start.job, start.incarnation);
     let directory = place.directory.join("workers").join(&name);
     let stderr = place.log_directory.join(format!("worker-{name}.err"));
-    let (failure, expected) = match run(&place, &start, &directory, &name, stop).await {
-        Ok((status, expected)) => (exit_failure(status, expected, &stderr), expected),
+    let ended = run(&place, &start, &directory, &name, orders, &pid).await;
+    let (failure, expected) = match ended {
+        Ok(End::ByItself(status)) => (exit_failure(status, false, &stderr), false),
+        Ok(End::Stopped(status)) => (exit_failure(status, true, &stderr), true),
+        Ok(End::Killed(why)) => (Failure::new(FailureClass::Transient, why), false),
         Err(error) => (Failure::new(error.class(), error.to_string()), false),
     };
     if let Err(error) = std::fs::remove_dir_all(&directory)
@@ -96,25 +120,60 @@ async fn run(
     start: &StartWorker,
     directory: &Path,
     name: &str,
-    mut stop: oneshot::Receiver<Duration>,
-) -> Result<(ExitStatus, bool), StartError> {
+    mut orders: mpsc::Receiver<Order>,
+    pid: &AtomicU32,
+) -> Result<End, StartError> {
     let executable = prepare(place, start, directory).await?;
     let mut child = spawn(place, start, &executable, directory, name)?;
     // Taken out because waiting for a child closes what is left of its standard input.
-    let _lifeline = child.stdin.take();
+    let mut lifeline = child.stdin.take();
+    pid.store(child.id().unwrap_or(0), Ordering::Relaxed);
     tracing::info!(worker = name, pid = child.id(), "worker started");
-    let waiting = |source| StartError::Io {
+    let ended = obey(&mut child, lifeline.as_mut(), &mut orders).await;
+    // From now on another process may have that id.
+    pid.store(0, Ordering::Relaxed);
+    ended.map_err(|source| StartError::Io {
         doing: "waiting",
         source,
-    };
-    tokio::select! {
-        status = child.wait() => return Ok((status.map_err(waiting)?, false)),
-        grace = &mut stop => {
-            // A dropped sender means that the agent is gone: no grace.
-            terminate(&mut child, grace.unwrap_or_default()).await.map_err(waiting)?;
+    })
+}
+
+/// Waits for the end of a worker, which may be ordered.
+async fn obey(
+    child: &mut Child,
+    mut lifeline: Option<&mut ChildStdin>,
+    orders: &mut mpsc::Receiver<Order>,
+) -> io::Result<End> {
+    loop {
+        let order = tokio::select! {
+            status = child.wait() => return Ok(End::ByItself(status?)),
+            order = orders.recv() => order,
+        };
+        match order {
+            Some(Order::Ease(pause_ms)) => {
+                if let Some(lifeline) = &mut lifeline {
+                    // One that does not listen is none of ours, or has ended.
+                    let byte = [pause_ms];
+                    let told = lifeline.write_all(&byte);
+                    let _ = tokio::time::timeout(Duration::ZERO, told).await;
+                }
+            }
+            Some(Order::Kill(why)) => {
+                child.start_kill()?;
+                child.wait().await?;
+                return Ok(End::Killed(why));
+            }
+            stop @ (Some(Order::Stop(_)) | None) => {
+                // Without a sender the agent is gone: no grace.
+                let grace = match stop {
+                    Some(Order::Stop(grace)) => grace,
+                    _ => Duration::ZERO,
+                };
+                terminate(child, grace).await?;
+                return Ok(End::Stopped(child.wait().await?));
+            }
         }
     }
-    Ok((child.wait().await.map_err(waiting)?, true))
 }
 
 /// SIGTERM, then SIGKILL.
@@ -189,7 +248,7 @@ fn spawn(
         .env(ROLE, Role::Worker.as_str())
         .env(WORKER_SPEC, directory.join(SPEC_FILE))
         .current_dir(directory)
-        // Never written to: its end tells the worker that its agent is gone.
+        // Its end tells the worker that its agent is gone; a byte is how long sources are to pause.
         .stdin(Stdio::piped())
         .stdout(log("out")?)
         .stderr(log("err")?)
@@ -216,4 +275,28 @@ fn exit_failure(status: ExitStatus, expected: bool, stderr: &Path) -> Failure {
         message.push_str(&tail);
     }
     Failure::new(exit_class(status), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_worker_is_told_how_long_its_sources_pause() {
+        let mut child = Command::new("sh")
+            .args(["-c", "exit $(head -c 1 | od -An -tu1)"])
+            .stdin(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lifeline = child.stdin.take();
+        let (sender, mut orders) = mpsc::channel(1);
+        sender.send(Order::Ease(42)).await.unwrap();
+        let ended = obey(&mut child, lifeline.as_mut(), &mut orders);
+        let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+        let End::ByItself(status) = ended.unwrap().unwrap() else {
+            panic!("nobody stopped it");
+        };
+        assert_eq!(status.code(), Some(42));
+    }
 }

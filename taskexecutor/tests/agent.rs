@@ -82,6 +82,15 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 impl Cluster {
     /// Starts an agent; its program is a shell, localized or only at the blob service.
     async fn start(localized: bool, agent_secret: &[u8], lost_timeout: Duration) -> Self {
+        Self::start_sized(localized, agent_secret, lost_timeout, 1 << 30).await
+    }
+
+    async fn start_sized(
+        localized: bool,
+        agent_secret: &[u8],
+        lost_timeout: Duration,
+        memory_bytes: u64,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let shell = std::fs::canonicalize("/bin/sh").unwrap();
         if localized {
@@ -115,7 +124,7 @@ impl Cluster {
             job_manager,
             secret: Secret::new(agent_secret),
             slots: 2,
-            memory_bytes: 1 << 30,
+            memory_bytes,
             job_manager_lost_timeout: lost_timeout,
             directory: directory.path().to_owned(),
             log_directory: directory.path().to_owned(),
@@ -274,6 +283,43 @@ async fn a_worker_has_its_role_spec_directory_and_files() {
         .unwrap()
         .count();
     assert_eq!(left, 0, "the worker's directory is removed");
+    assert_eq!(cluster.stop().await, AgentEnd::Stopped);
+}
+
+#[tokio::test]
+async fn a_worker_that_takes_too_much_memory_is_killed_and_the_failure_says_where_it_is() {
+    let cluster = Cluster::start_sized(true, b"secret", DEADLINE, 300 << 20);
+    let mut cluster = cluster.await;
+    cluster.accept().await;
+    let spec = WorkerSpec {
+        slots: vec![0],
+        ..WorkerSpec::default()
+    };
+    let spec = spec.encode_to_vec();
+    let other = |start: &mut StartWorker| {
+        start.job = "e".repeat(32);
+        start.spec = spec.clone();
+    };
+    cluster
+        .run_with(1, "echo up > ../../up; read line", other)
+        .await;
+    cluster.written("up").await;
+    // A line without an end.
+    let greedy = "head -c 900m /dev/zero | tail; read line";
+    cluster
+        .run_with(1, greedy, |start| start.spec = spec.clone())
+        .await;
+    let exited = cluster.exit().await;
+    assert_eq!((exited.job.as_str(), exited.expected), (JOB, false));
+    for words in [
+        "was about to exceed its memory",
+        "of 300 MiB are used",
+        &format!("this worker (job {JOB}, 1 slots)"),
+        "its share is 134 MiB",
+        "taskmanager.memory.process.size",
+    ] {
+        assert!(message(&exited).contains(words), "{}", message(&exited));
+    }
     assert_eq!(cluster.stop().await, AgentEnd::Stopped);
 }
 

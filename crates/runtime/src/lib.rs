@@ -7,10 +7,12 @@ pub mod exchange;
 mod pacer;
 mod pieces;
 pub mod plan;
+mod pressure;
 pub mod scheduler;
 mod source_task;
 mod stacks;
 pub mod worker;
 
 pub use pacer::BufferTimeout;
+pub use pressure::pause_sources;
 pub use source_task::SourceTask;

@@ -13,6 +13,7 @@ use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskCounters, TaskEr
 use crate::barriers::Barriers;
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::pieces::Pieces;
+use crate::pressure::Pressure;
 use crate::scheduler::{Poll, Tasklet};
 
 /// When the source sends its next latency marker.
@@ -66,6 +67,7 @@ pub struct SourceTask<R: Reader> {
     flow: Arc<Flow>,
     counters: Arc<TaskCounters>,
     markers: Markers,
+    pressure: &'static Pressure,
 }
 
 impl<R: Reader> SourceTask<R> {
@@ -91,6 +93,7 @@ impl<R: Reader> SourceTask<R> {
             flow: Arc::clone(&context.flow),
             counters: Arc::clone(&context.counters),
             markers: Markers::new(context),
+            pressure: Pressure::of_process(),
         }
     }
 
@@ -193,6 +196,9 @@ impl<R: Reader> SourceTask<R> {
             return self.rest();
         }
         if self.pieces.is_empty() {
+            if let Some(until) = self.pressure.paused_until(self.pacer.now()) {
+                return self.rest_until(Some(until));
+            }
             self.progress = self.reader.fill(self.pieces.batch())?;
             self.flow.passed_more(self.pieces.batch().len() as u64);
             if let Some(event_time) = self.pieces.batch().timestamps.last() {
@@ -247,6 +253,11 @@ impl<R: Reader> SourceTask<R> {
     }
 
     fn rest(&mut self) -> Result<(Poll, Waiting), TaskError> {
+        self.rest_until(None)
+    }
+
+    /// Rests until there is something to do, or until then.
+    fn rest_until(&mut self, then: Option<Instant>) -> Result<(Poll, Waiting), TaskError> {
         let until = match self.pacer.rest() {
             Rest::Flush => {
                 self.head.flush()?;
@@ -260,7 +271,7 @@ impl<R: Reader> SourceTask<R> {
             Rest::FlushAt(at) => Some(at),
             Rest::Nothing => None,
         };
-        let until = until.into_iter().chain(self.markers.next).min();
+        let until = until.into_iter().chain(self.markers.next).chain(then).min();
         Ok((self.alarm.wait(&self.clock, until), Waiting::Idle))
     }
 }
@@ -312,6 +323,33 @@ mod tests {
         fn wake(&self) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
+    }
+
+    #[test]
+    fn a_source_pauses_while_memory_is_scarce() {
+        let (sender, mut receiver) = local_channel::<u64>(4, Waker::default(), Waker::default());
+        let ports = Ports::new(vec![OutputHalf::Local(Box::new(sender))]);
+        let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
+        let context = SubtaskContext::for_tests("Source");
+        let mut task = SourceTask::new(
+            Bursts(VecDeque::from([1])),
+            Box::new(PipeTo::new(Identity, writer, &context)),
+            BufferTimeout::After(Duration::ZERO),
+            &context,
+        );
+        let pause = Duration::from_millis(30);
+        let began = Instant::now();
+        task.pressure = Box::leak(Box::new(Pressure::new()));
+        task.pressure.pause(pause);
+        let deadline = began + Duration::from_secs(30);
+        while !matches!(receiver.receive(), Some(Message::Rows(_))) {
+            assert!(Instant::now() < deadline, "it never goes on");
+            let _ = task.poll().unwrap();
+        }
+        assert!(
+            began.elapsed() >= pause,
+            "it reads before the pause is over"
+        );
     }
 
     #[test]

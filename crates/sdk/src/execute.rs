@@ -171,13 +171,15 @@ fn abandonable(graph: &mut StreamGraph) -> Vec<(Prepared, Abandon)> {
 }
 
 /// Removes what the job left; what cannot be removed stays, the job's failure matters more.
-fn abandon(abandoned: Vec<(Prepared, Abandon)>, files: &Arc<FileSystems>) {
+fn abandon(abandoned: Vec<(Prepared, Abandon)>, files: &FileSystems) {
+    // Connections die with the runtime they were made in.
+    let files = Arc::new(files.detached());
     engine::run(async {
         for (prepared, abandon) in abandoned {
             let Some(prepared) = prepared.get() else {
                 continue; // Its check failed, or was not reached.
             };
-            if let Err(error) = abandon(Arc::clone(files), prepared.clone()).await {
+            if let Err(error) = abandon(Arc::clone(&files), prepared.clone()).await {
                 tracing::warn!("{error}");
             }
         }

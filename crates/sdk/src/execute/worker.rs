@@ -48,17 +48,21 @@ pub(super) fn execute(
     std::process::exit(code)
 }
 
-/// The agent keeps the worker's standard input open: its end is the agent's end.
+/// The agent keeps the worker's standard input open: its end is the agent's end, and a byte says for
+/// how many milliseconds sources are to pause, because memory is scarce.
 fn watch_agent() {
     std::thread::spawn(|| {
-        let mut byte = [0; 64];
+        let mut bytes = [0_u8; 64];
         loop {
-            match std::io::stdin().read(&mut byte) {
+            match std::io::stdin().read(&mut bytes) {
                 Ok(0) => {
                     tracing::error!("the task executor is gone");
                     std::process::exit(EXIT_LOST);
                 }
-                Ok(_) => (),
+                Ok(read) => {
+                    let longest = bytes[..read].iter().max().copied().unwrap_or_default();
+                    flott_runtime::pause_sources(Duration::from_millis(u64::from(longest)));
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => (),
                 Err(_) => return,
             }

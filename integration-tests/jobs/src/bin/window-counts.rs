@@ -1,14 +1,14 @@
 //! Counts records per key and window of event time, not faster than told: what a job with checkpoints
 //! shows in the end must not depend on what was killed meanwhile.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use flott::prelude::*;
 use flott::source::DataGeneratorSource;
 use flott::window::TumblingEventTimeWindows;
 
-/// Writes a line `window key count sum` for each window of each key.
+/// Writes a line `key count sum` for each window of each key.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// A directory that does not exist yet, or is empty.
@@ -27,6 +27,15 @@ struct Arguments {
     /// Milliseconds of a window.
     #[arg(long, default_value_t = 1_000)]
     window_ms: u64,
+    /// Bytes that each record carries along to its window.
+    #[arg(long, default_value_t = 0)]
+    padding: usize,
+    /// So many equal records are made of each.
+    #[arg(long, default_value_t = 1)]
+    expand: u64,
+    /// Microseconds of work for each record in its window: the source waits for it.
+    #[arg(long, default_value_t = 0)]
+    work_us: u64,
     /// Number of subtasks of every operator; default: that of the configuration.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     parallelism: Option<u32>,
@@ -38,26 +47,40 @@ fn main() -> anyhow::Result<()> {
     if let Some(parallelism) = arguments.parallelism {
         env.set_parallelism(parallelism);
     }
-    let keys = arguments.keys;
+    let Arguments { keys, padding, .. } = arguments;
+    let work = Duration::from_micros(arguments.work_us);
     let numbers = DataGeneratorSource::new(|index| index, arguments.records)
         .rate_per_second(arguments.per_second);
     // Each subtask has a range of its own: they are far apart in event time, and must wait for each other.
     let times = WatermarkStrategy::for_monotonous_timestamps()
         .with_timestamp_assigner(|number: &u64, _| number.cast_signed());
     env.from_source(numbers, times, "numbers")
-        .map(move |number| (number % keys, 1_u64, number))
-        .key_by(|(key, _, _)| *key)
+        .flat_map(move |number| {
+            (0..arguments.expand).map(move |_| (number % keys, 1_u64, number, pad(padding, number)))
+        })
+        .key_by(|row| row.0)
         .window(TumblingEventTimeWindows::of(Duration::from_millis(
             arguments.window_ms,
         )))
-        .reduce(|sum, (_, count, number)| {
+        .reduce(move |sum, (_, count, number, padding)| {
+            let until = Instant::now() + work;
             sum.1 += count;
             sum.2 += number;
+            sum.3 = padding;
+            while !work.is_zero() && Instant::now() < until {
+                std::hint::spin_loop();
+            }
         })
         .uid("counts")
-        .write_text(&arguments.output, |(key, count, sum), line| {
-            line.push_str(&format!("{key} {count} {sum}"));
+        .write_text(&arguments.output, move |(key, count, sum, rest), line| {
+            let whole = rest.len() == padding && rest.iter().all(|byte| *byte == rest[0]);
+            let rest = if whole { "" } else { " damaged" };
+            line.push_str(&format!("{key} {count} {sum}{rest}"));
         });
     env.execute("window-counts")?;
     Ok(())
+}
+
+fn pad(bytes: usize, number: u64) -> Vec<u8> {
+    vec![number as u8; bytes]
 }
