@@ -112,11 +112,12 @@ fn workers_killed_while_the_job_recovers() -> Result<()> {
 
 #[test]
 fn workers_killed_under_back_pressure() -> Result<()> {
-    // Four subtasks work 4 ms in all for eight records: less than the source could give.
+    // About 8,000 records a second in four subtasks: much less than the source could give.
     let what = WindowCounts {
+        records: 60_000 * (1 + u64::from(kills())),
         per_second: 1_000_000,
         work_us: 500,
-        ..long_enough(4)
+        ..WindowCounts::seconds(20 + 10 * u64::from(kills()))
     };
     kill_at("checkpoints-pressure", &what, Moment::Commit, &[])
 }

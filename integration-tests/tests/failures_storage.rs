@@ -60,9 +60,7 @@ fn checkpoints_that_find_no_room_fail_and_come_back() -> Result<()> {
     let message = last_failure(&job)?;
     ensure!(message.contains("quota"), "{message}");
     ensure!(message.contains(job.checkpoints()), "{message}");
-    hadoop
-        .hdfs()
-        .set_space_quota(job.checkpoints(), u64::MAX >> 1)?;
+    hadoop.hdfs().set_space_quota(job.checkpoints(), 1 << 50)?;
     job.wait_for_checkpoint("completed", completed)?;
     job.check_result()
 }

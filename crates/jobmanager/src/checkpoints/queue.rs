@@ -1,5 +1,6 @@
 //! Work on storage, beside the shell of the job: in order, but for deletions, which others need not wait for.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,6 +13,11 @@ use super::CheckpointStorage;
 
 /// The end of a job waits so long for what is left to delete.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Between two tries to delete what could not be deleted.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So many deletions may wait for storage to come back; older ones are given up.
+const MOST_LEFT: usize = 10_000;
 
 /// What is to be done.
 enum Work {
@@ -170,15 +176,36 @@ async fn run(
     storage.remove_if_empty().await;
 }
 
+/// Deletes in order. What cannot be deleted now, because storage is away, say, is tried again later,
+/// and at last when nothing follows.
 async fn discard_all(storage: CheckpointStorage, mut waiting: UnboundedReceiver<Discard>) {
-    while let Some(discard) = waiting.recv().await {
-        let Discard {
-            directory,
-            keep,
-            files,
-            ..
-        } = discard;
-        storage.discard(&directory, &keep, &files).await;
+    let mut left = VecDeque::new();
+    loop {
+        let next = match left.is_empty() {
+            true => Ok(waiting.recv().await),
+            false => tokio::time::timeout(PAUSE, waiting.recv()).await,
+        };
+        match next {
+            Ok(Some(discard)) => {
+                if left.len() == MOST_LEFT {
+                    left.pop_front();
+                }
+                left.push_back(discard);
+            }
+            Ok(None) if left.is_empty() => return,
+            // Whoever closes this waits for a while only.
+            Ok(None) => tokio::time::sleep(PAUSE).await,
+            Err(_) => (),
+        }
+        while let Some(discard) = left.pop_front() {
+            if !storage
+                .discard(&discard.directory, &discard.keep, &discard.files)
+                .await
+            {
+                left.push_front(discard);
+                break;
+            }
+        }
     }
 }
 

@@ -221,11 +221,14 @@ impl CheckpointStorage {
         stored.is_ok_and(|stored| *stored.metadata == *metadata)
     }
 
-    /// Deletes what a checkpoint left, `_metadata` first: best effort, told in the log.
-    pub(crate) async fn discard(&self, directory: &str, keep: &[String], files: &[String]) {
+    /// Deletes what a checkpoint left, `_metadata` first; `false`: storage is away, and it is to be tried
+    /// again. What else goes wrong is told in the log.
+    pub(crate) async fn discard(&self, directory: &str, keep: &[String], files: &[String]) -> bool {
+        let mut again = false;
         let held = directory.is_empty() || directory == NOT_ADDRESSABLE;
         if !held && let Err(error) = self.clear(directory, keep).await {
             tracing::warn!(directory, "a checkpoint was not deleted: {error}");
+            again |= error.is_transient();
         }
         for file in files {
             let deleted = match self.files.resolve(file) {
@@ -234,8 +237,10 @@ impl CheckpointStorage {
             };
             if let Err(error) = deleted {
                 tracing::warn!(file, "a file of a checkpoint was not deleted: {error}");
+                again |= error.is_transient();
             }
         }
+        !again
     }
 
     async fn clear(&self, directory: &str, keep: &[String]) -> Result<(), FileSystemError> {
