@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
 mod exactly_once;
+mod memory;
 mod operators;
 mod savepoints;
 mod storage;
