@@ -170,6 +170,16 @@ options! {
              not need it) or CLAIM (the job's: it is deleted when a later checkpoint takes its place).",
             or("NO_CLAIM"), deprecated(&["execution.savepoint-restore-mode"]),
             deviation("LEGACY does not exist.");
+        EXECUTION_STATE_RECOVERY_FROM_LOCAL: bool = "execution.state-recovery.from-local",
+            "Whether tasks that are restarted where they ran take their state from there: from the worker's memory, or from the copies of \
+             `execution.checkpointing.local-backup.enabled`. If not, everybody reads the storage.",
+            or("true"), deprecated(&["state.backend.local-recovery"]),
+            deviation("Flink: false, because there it means copies on disk.");
+        STATE_LOCAL_RECOVERY_MEMORY_MAX: Option<MemorySize> = "state.local-recovery.memory.max",
+            "Most memory of a worker that state of checkpoints may take which is kept for its tasks to roll back to; above it the oldest is let go, \
+             and 0 keeps none. Without it: a quarter of the worker's memory, or 1 gb where that is not limited (the embedded cluster). What the \
+             running tasks have not changed since is counted, too, and takes no memory of its own.",
+            deviation("not in Flink.");
     }
     "Memory and slots" {
         JOBMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "jobmanager.memory.process.size",

@@ -14,6 +14,7 @@ mod embedded;
 mod inspect;
 mod job_master;
 mod launch;
+mod obituary;
 mod program_launcher;
 mod resource_manager;
 mod server;

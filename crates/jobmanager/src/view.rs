@@ -11,15 +11,17 @@ use flott_model::{
 use flott_protocol::message::{JobBundle, TaskAccumulator, TaskMetrics};
 use tokio::sync::watch;
 
+use crate::obituary::Obituary;
 use crate::snapshot::{FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis, unix_millis};
 
 /// Failures of tasks shown with one root cause: a lost executor fails all its tasks alike.
 const MAXIMUM_CONCURRENT: usize = 16;
 
-/// The owner of a job's snapshot; readers hold the watch's other end.
+/// The owner of a job's snapshot; readers hold the watch's other end, and who watches over the JobMaster
+/// writes its end if that cannot.
 #[derive(Debug)]
 pub(crate) struct JobView {
-    snapshot: watch::Sender<JobSnapshot>,
+    snapshot: Arc<watch::Sender<JobSnapshot>>,
     /// Hosts of the containers the job has or had slots in.
     hosts: BTreeMap<ContainerId, String>,
     /// Failures of tasks, by the number of restarts before them.
@@ -32,7 +34,7 @@ impl JobView {
     pub(crate) fn new(id: JobId, graph: Arc<JobGraph>, bundle: Arc<JobBundle>) -> Self {
         let (snapshot, _) = watch::channel(JobSnapshot::new(id, graph, bundle));
         Self {
-            snapshot,
+            snapshot: Arc::new(snapshot),
             hosts: BTreeMap::new(),
             task_failures: BTreeMap::new(),
             failure_times: BTreeMap::new(),
@@ -41,6 +43,11 @@ impl JobView {
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<JobSnapshot> {
         self.snapshot.subscribe()
+    }
+
+    /// For whoever watches over the JobMaster.
+    pub(crate) fn obituary(&self) -> Obituary {
+        Obituary(Arc::clone(&self.snapshot))
     }
 
     pub(crate) fn add_host(&mut self, container: &ContainerId, host: &str) {

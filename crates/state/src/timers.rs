@@ -102,6 +102,14 @@ impl<K: Key, N: SubKey> TimersSnapshot<K, N> {
             timers.map(move |(at, hash, key, namespace)| (domain, at, hash, key, namespace))
         })
     }
+
+    /// Bytes of the slots, without what keys and namespaces point to.
+    pub(crate) fn allocated_bytes(&self) -> usize {
+        let queues = [&self.event_time, &self.processing_time];
+        let parts = queues.into_iter().flat_map(|queue| &queue.parts);
+        let slots = parts.map(|part| part.capacity());
+        slots.sum::<usize>() * size_of::<Slot<K, N>>()
+    }
 }
 
 struct QueueSnapshot<K, N> {

@@ -1,7 +1,9 @@
 //! The checkpoints of a worker: tasks are told to begin them, their snapshots are written beside the
 //! tasks, and reported when they are stored.
 
+mod kept;
 mod restore;
+mod restores;
 mod upload;
 mod write;
 
@@ -10,13 +12,18 @@ use std::sync::Arc;
 
 use flott_config::{Configuration, options};
 use flott_filesystem::FileSystems;
-use flott_model::{CheckpointId, ExecutionAttemptId, OperatorUid, SnapshotKind, StoredCommittable};
+use flott_model::{
+    CheckpointId, ExecutionAttemptId, OperatorUid, SnapshotKind, StoredCommittable, SubtaskRestore,
+};
 use flott_network::Barrier;
 use flott_operators::checkpoint::{CheckpointRequest, TaskSnapshot};
-use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, WorkerMessage};
+use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, Metric, WorkerMessage, WorkerSpec};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-pub(super) use restore::{Place, Restored, fetch};
+pub(super) use kept::EncodedBytes;
+use kept::Kept;
+pub(super) use restore::{Fetch, Place, Restored};
+use restores::Restores;
 pub(super) use upload::Snapshotted;
 use upload::{Target, Upload};
 
@@ -42,6 +49,9 @@ pub(super) struct Checkpoints {
     given: BTreeMap<ExecutionAttemptId, u64>,
     /// The newest checkpoint that has ended.
     ended: Option<CheckpointId>,
+    /// What subtasks can roll back to.
+    kept: Kept,
+    restores: Arc<Restores>,
 }
 
 /// Early snapshots of so many checkpoints are kept.
@@ -50,7 +60,7 @@ const MOST_EARLY: usize = 8;
 impl Checkpoints {
     pub(super) fn new(
         files: Arc<FileSystems>,
-        configuration: &Configuration,
+        (spec, configuration): (&WorkerSpec, &Configuration),
         messages: mpsc::Sender<WorkerMessage>,
     ) -> Self {
         let (take, taken) = unbounded_channel();
@@ -66,6 +76,8 @@ impl Checkpoints {
             uncommitted: BTreeMap::new(),
             given: BTreeMap::new(),
             ended: None,
+            kept: Kept::new(kept::most_bytes(spec, configuration)),
+            restores: Arc::default(),
         }
     }
 
@@ -108,6 +120,10 @@ impl Checkpoints {
         pending.extend(named.map(|stored| (checkpoint, stored)));
         // Those of a checkpoint that was given up come with the next one.
         snapshotted.committables = pending.iter().map(|(_, one)| one.clone()).collect();
+        if self.ended < Some(checkpoint) && !snapshotted.snapshot.barrier.kind.is_savepoint() {
+            let operators = &snapshotted.snapshot.operators;
+            snapshotted.encoded = self.kept.keep(checkpoint, attempt, operators);
+        }
         if let Some(upload) = self.begun.get(&checkpoint) {
             upload.store(snapshotted);
         } else if self.ended < Some(checkpoint) {
@@ -126,12 +142,48 @@ impl Checkpoints {
         // Whatever is under way for it stops.
         self.begun.remove(&checkpoint);
         if !end.completed {
+            self.kept.aborted(checkpoint);
             return Some(CheckpointRequest::Abort(checkpoint));
         }
+        self.kept.completed(checkpoint);
         for pending in self.uncommitted.values_mut() {
             pending.retain(|(of, _)| *of > checkpoint);
         }
         None
+    }
+
+    /// How to bring what a task begins from.
+    pub(super) fn fetch(
+        &mut self,
+        files: Arc<FileSystems>,
+        place: Place,
+        restore: Option<&SubtaskRestore>,
+    ) -> Fetch {
+        Fetch {
+            files,
+            place,
+            kept: self.kept.roll_back(place.attempt, restore),
+            counts: Arc::clone(&self.restores),
+        }
+    }
+
+    /// An attempt begins without state: what was kept of its subtask is of no use.
+    pub(super) fn begins_anew(&mut self, attempt: ExecutionAttemptId) {
+        self.kept.roll_back(attempt, None);
+    }
+
+    /// What is kept for roll backs, and where the state of restored subtasks came from.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let kept = [("Status.State.KeptBytes", self.kept.bytes())];
+        let metric = |(name, value): (&str, u64)| Metric {
+            name: name.to_owned(),
+            value: value.to_string(),
+            of_job: false,
+        };
+        kept.into_iter()
+            .chain(self.restores.all())
+            .map(metric)
+            .collect()
     }
 
     /// A task has ended: what its sinks gave that is not known to be in a complete checkpoint, with

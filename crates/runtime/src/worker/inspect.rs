@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flott_operators::Doing;
 use flott_protocol::message::{
-    Inspect, Inspected, Inspection, SampledStack, TaskInspected, ThreadInspected, WorkerMessage,
-    worker_message,
+    Inspect, Inspected, Inspection, Metric, SampledStack, TaskInspected, ThreadInspected,
+    WorkerMessage, worker_message,
 };
 use tokio::sync::mpsc;
 
@@ -21,9 +21,14 @@ const TASKS_PER_PART: usize = 64;
 const LONGEST_SAMPLE: Duration = Duration::from_secs(60);
 
 /// Answers, unless the JobMaster goes away.
-pub(super) fn spawn(request: Inspect, tasks: Vec<Observed>, to: mpsc::Sender<WorkerMessage>) {
+/// `observed`: the tasks, and metrics of the process beside those that everybody has.
+pub(super) fn spawn(
+    request: Inspect,
+    (tasks, own): (Vec<Observed>, Vec<Metric>),
+    to: mpsc::Sender<WorkerMessage>,
+) {
     tokio::spawn(async move {
-        let made = tokio::task::spawn_blocking(move || parts(request, &tasks)).await;
+        let made = tokio::task::spawn_blocking(move || parts(request, &tasks, own)).await;
         // What panics has no answer.
         for part in made.unwrap_or_default() {
             let kind = Some(worker_message::Kind::Inspected(part));
@@ -34,9 +39,9 @@ pub(super) fn spawn(request: Inspect, tasks: Vec<Observed>, to: mpsc::Sender<Wor
     });
 }
 
-fn parts(request: Inspect, tasks: &[Observed]) -> Vec<Inspected> {
+fn parts(request: Inspect, tasks: &[Observed], own: Vec<Metric>) -> Vec<Inspected> {
     let mut parts = match request.what() {
-        Inspection::Metrics => metrics(tasks),
+        Inspection::Metrics => metrics(tasks, own),
         Inspection::Stacks => vec![stacks(request, tasks)],
         Inspection::Threads => vec![all_threads(request, tasks)],
     };
@@ -49,9 +54,9 @@ fn parts(request: Inspect, tasks: &[Observed]) -> Vec<Inspected> {
     parts
 }
 
-fn metrics(tasks: &[Observed]) -> Vec<Inspected> {
+fn metrics(tasks: &[Observed], own: Vec<Metric>) -> Vec<Inspected> {
     let of_process = Inspected {
-        metrics: process_metrics(),
+        metrics: process_metrics().into_iter().chain(own).collect(),
         ..Inspected::default()
     };
     let of_tasks = tasks.chunks(TASKS_PER_PART).map(|tasks| Inspected {

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::checkpoints::{Checkpoints, Restored, Snapshotted, fetch};
+use super::checkpoints::{Checkpoints, EncodedBytes, Restored, Snapshotted};
 use super::collected::Collects;
 use super::coordination::{Exchange, Route};
 use super::tasks::{Ended, Fetched, Tasks};
@@ -74,7 +74,11 @@ impl Session {
         let (tell_fetched, fetched) = mpsc::unbounded_channel();
         let exchange = Exchange::new(&spec);
         let (collects, collected) = Collects::new();
-        let checkpoints = Checkpoints::new(Arc::clone(&files), &configuration, messages.clone());
+        let checkpoints = Checkpoints::new(
+            Arc::clone(&files),
+            (&spec, &configuration),
+            messages.clone(),
+        );
         let tasks = Tasks::new(
             spec,
             Arc::clone(&plan),
@@ -158,21 +162,28 @@ impl Session {
         let (tasks, reports) = self.tasks.take(tasks);
         self.say_all(reports).await?;
         if tasks.iter().all(|task| task.restore.is_none()) {
+            for task in &tasks {
+                self.checkpoints.begins_anew(task.attempt.into());
+            }
             let tasks = tasks.into_iter();
             let fresh = tasks.map(|task| (task, Ok(Restored::default())));
             return self.deploy(fresh.collect()).await;
         }
         let files = self.tasks.files();
-        let reads = tasks.into_iter().map(|mut task| {
-            let (files, place) = (Arc::clone(&files), self.tasks.place(task.attempt.into()));
-            async move {
-                let restored = match task.restore.take() {
-                    Some(restore) => fetch(files, place, restore).await,
+        let mut reads = Vec::with_capacity(tasks.len());
+        for mut task in tasks {
+            let place = self.tasks.place(task.attempt.into());
+            let restore = task.restore.take();
+            let files = Arc::clone(&files);
+            let fetch = self.checkpoints.fetch(files, place, restore.as_ref());
+            reads.push(async move {
+                let restored = match restore {
+                    Some(restore) => fetch.run(restore).await,
                     None => Ok(Restored::default()),
                 };
                 (task, restored)
-            }
-        });
+            });
+        }
         let (reads, fetched) = (join_all(reads), self.fetched.clone());
         tokio::spawn(async move {
             // Nobody wants them when the worker ends.
@@ -186,6 +197,7 @@ impl Session {
             place: self.tasks.place(attempt),
             snapshot,
             committables: Vec::new(),
+            encoded: EncodedBytes::default(),
         });
     }
 
@@ -257,7 +269,8 @@ impl Session {
                 Ok(())
             }
             worker_command::Kind::Inspect(request) => {
-                inspect::spawn(request, self.tasks.observed(), self.messages.clone());
+                let observed = (self.tasks.observed(), self.checkpoints.metrics());
+                inspect::spawn(request, observed, self.messages.clone());
                 Ok(())
             }
             // Ends the session where it is received.

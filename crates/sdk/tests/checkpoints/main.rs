@@ -4,6 +4,7 @@
 
 mod exactly_once;
 mod frozen;
+mod memory;
 mod operators;
 mod savepoints;
 mod storage;

@@ -19,23 +19,28 @@ fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Whether tasks roll back to what they have in memory.
+type FromLocal = &'static str;
+
 /// Numbers that happen one per millisecond, with what is done to them.
 type Build = fn(DataStream<u64>) -> DataStream<String>;
 
-/// What the job shows; with failures, how many there were.
-fn run(build: Build, failing: Option<&Failing>) -> Vec<String> {
+/// What the job shows; with failures, rolled back in memory or from storage.
+fn run(build: Build, failing: Option<(&Failing, FromLocal)>) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let env = environment(2);
     let times = WatermarkStrategy::for_monotonous_timestamps()
         .with_timestamp_assigner(|n: &u64, _| n.cast_signed());
     let mut source = flott::source::DataGeneratorSource::new(|index| index, RECORDS);
-    if failing.is_some() {
+    if let Some((_, from_local)) = failing {
         with_checkpoints(&env, &directory.path().join("chk"));
+        env.configure("execution.state-recovery.from-local", from_local)
+            .unwrap();
         source = source.rate_per_second(RATE);
     }
     let numbers = env.from_source(source, times, "numbers");
-    let fail = failing.cloned();
+    let fail = failing.map(|(failing, _)| failing.clone());
     build(numbers)
         .map(move |line| {
             if let Some(failing) = &fail {
@@ -51,17 +56,20 @@ fn run(build: Build, failing: Option<&Failing>) -> Vec<String> {
 fn check(name: &str, build: Build, calls_between_failures: u64) {
     let undisturbed = run(build, None);
     assert!(!undisturbed.is_empty(), "{name}");
-    let failing = Failing::new(calls_between_failures, 3);
-    let shown = run(build, Some(&failing));
-    assert!(failing.happened() > 0, "{name}: nothing failed");
-    let differences = undisturbed.iter().zip(&shown).filter(|(a, b)| a != b);
-    let first: Vec<_> = differences.take(5).collect();
-    assert!(
-        shown == undisturbed,
-        "{name}: {} lines are shown, {} undisturbed; the first differences: {first:?}",
-        shown.len(),
-        undisturbed.len()
-    );
+    for from_local in ["true", "false"] {
+        let failing = Failing::new(calls_between_failures, 3);
+        let shown = run(build, Some((&failing, from_local)));
+        assert!(failing.happened() > 0, "{name}: nothing failed");
+        let differences = undisturbed.iter().zip(&shown).filter(|(a, b)| a != b);
+        let first: Vec<_> = differences.take(5).collect();
+        assert!(
+            shown == undisturbed,
+            "{name}, from local: {from_local}: {} lines are shown, {} undisturbed; the first \
+             differences: {first:?}",
+            shown.len(),
+            undisturbed.len()
+        );
+    }
 }
 
 #[test]

@@ -72,6 +72,18 @@ impl OperatorSnapshot {
         self.parts.is_empty()
     }
 
+    /// Whether it can be kept in memory for a roll back
+    /// ([`RestoredOperator::retained`](crate::RestoredOperator::retained)).
+    pub fn is_retainable(&self) -> bool {
+        self.parts().all(|part| part.is_retainable())
+    }
+
+    /// Bytes that it keeps from being freed, without what rows point to; what tables or other
+    /// snapshots hold too counts.
+    pub fn allocated_bytes(&self) -> usize {
+        self.parts().map(|part| part.allocated_bytes()).sum()
+    }
+
     /// A table that the operator keeps for itself. Costs a few nanoseconds per block of rows.
     ///
     /// # Errors
@@ -195,6 +207,10 @@ impl OperatorSnapshot {
                 && part.kind().is_keyed() == kind.is_keyed()
                 && part.kind().origin() == kind.origin()
         })
+    }
+
+    pub(super) fn remove(&mut self, part: &Arc<dyn Part>) {
+        self.parts.retain(|known| !Arc::ptr_eq(known, part));
     }
 
     pub(super) fn parts(&self) -> impl Iterator<Item = &dyn Part> {

@@ -25,6 +25,15 @@ pub(crate) trait Part: Any + Send + Sync {
         false
     }
     fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError>;
+    /// Whether it can be kept in memory for a roll back. What only points to something that goes on
+    /// changing, or that is deleted when it has been written, cannot.
+    fn is_retainable(&self) -> bool {
+        true
+    }
+    /// Bytes that it keeps from being freed, without what rows point to.
+    fn allocated_bytes(&self) -> usize {
+        0
+    }
 }
 
 pub(super) fn schema<T: DeserializeOwned>(state: &str) -> Result<Schema, StateError> {
@@ -62,6 +71,10 @@ impl<R: Record, V: Record> Part for TablePart<R, V> {
 
     fn has_ttl(&self) -> bool {
         self.expiry.is_some()
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.rows.allocated_bytes()
     }
 
     fn write(&self, blob: &mut BlobWriter<'_>) -> Result<(), StateError> {
@@ -115,6 +128,11 @@ impl<K: Key, N: Record, V: Record> Part for TablesPart<K, N, V> {
         &self.name
     }
 
+    fn allocated_bytes(&self) -> usize {
+        let tables = self.tables.iter();
+        tables.map(|(_, rows)| rows.allocated_bytes()).sum()
+    }
+
     fn kind(&self) -> StateKind {
         StateKind::Table
     }
@@ -165,6 +183,10 @@ impl<K: Key, N: SubKey> Part for TimersPart<K, N> {
         &self.name
     }
 
+    fn allocated_bytes(&self) -> usize {
+        self.timers.allocated_bytes()
+    }
+
     fn kind(&self) -> StateKind {
         self.kind
     }
@@ -207,6 +229,10 @@ impl<T: Record> Part for ListPart<T> {
         &self.name
     }
 
+    fn allocated_bytes(&self) -> usize {
+        self.items.len() * size_of::<T>()
+    }
+
     fn kind(&self) -> StateKind {
         self.kind
     }
@@ -235,6 +261,10 @@ pub(crate) struct BroadcastPart<MK, MV> {
 impl<MK: SubKey, MV: Record> Part for BroadcastPart<MK, MV> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn allocated_bytes(&self) -> usize {
+        self.map.len() * size_of::<(MK, MV)>()
     }
 
     fn kind(&self) -> StateKind {

@@ -11,6 +11,7 @@ use flott_record::hash::stable_hash;
 use flott_record::{Key, Record};
 
 use self::blobs::Blobs;
+use self::retained::Retained;
 use super::format::Origin;
 use super::{OperatorSnapshot, StateBlob, StateKind};
 use crate::{KeyedTable, StateError, SubKey, Timers};
@@ -77,7 +78,30 @@ struct Inner {
 
 enum Source {
     Blobs(Blobs),
-    Retained(OperatorSnapshot),
+    Retained {
+        parts: Retained,
+        /// What is not keyed, if that of the snapshot is not all that the subtask begins from.
+        others: Option<Blobs>,
+    },
+}
+
+/// Where one state is.
+enum Found<'s> {
+    Blobs(&'s Blobs),
+    Retained(&'s Retained),
+}
+
+impl Source {
+    fn of(&self, kind: StateKind) -> Found<'_> {
+        match self {
+            Self::Retained {
+                others: Some(others),
+                ..
+            } if !kind.is_keyed() => Found::Blobs(others),
+            Self::Retained { parts, .. } => Found::Retained(parts),
+            Self::Blobs(blobs) => Found::Blobs(blobs),
+        }
+    }
 }
 
 /// Keyed or not, whose, name: what is unique in a snapshot.
@@ -141,7 +165,9 @@ impl RestoredOperator {
     }
 
     /// Rolls a subtask back to a snapshot that it has made itself and that has been kept: tables are
-    /// shared with it, and no bytes are read. Only for the same subtask of as many as then.
+    /// shared with it, and no bytes are read. Only for the same subtask of as many as then. Each keyed
+    /// state is handed out once, so that nothing of it is held beside its table; asked for again it is
+    /// refused.
     ///
     /// ```
     /// use flott_record::hash::stable_hash;
@@ -161,7 +187,24 @@ impl RestoredOperator {
     /// # }
     /// ```
     pub fn retained(place: RestorePlace, snapshot: &OperatorSnapshot) -> Self {
-        Self::of(place, Source::Retained(snapshot.clone()))
+        let (parts, others) = (Retained::new(snapshot), None);
+        Self::of(place, Source::Retained { parts, others })
+    }
+
+    /// As [`retained`](Self::retained), for an operator whose subtasks begin with states of all of them
+    /// (union lists, broadcast states): only keyed state is taken from the snapshot. `states` are as for
+    /// [`open`](Self::open).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn retained_keyed(
+        place: RestorePlace,
+        snapshot: &OperatorSnapshot,
+        states: Vec<(u32, Box<dyn StateBlob>)>,
+    ) -> Result<Self, StateError> {
+        let others = Some(Blobs::open(&place, Vec::new(), states)?);
+        let parts = Retained::new(snapshot);
+        Ok(Self::of(place, Source::Retained { parts, others }))
     }
 
     fn of(place: RestorePlace, source: Source) -> Self {
@@ -182,16 +225,17 @@ impl RestoredOperator {
     /// States in the snapshot that have not been asked for, in order of their names: once the
     /// operator has been opened, those that are lost. States without rows for this subtask count.
     pub fn unclaimed(&self) -> Vec<Unclaimed> {
-        let states: Vec<_> = match &self.inner.source {
-            Source::Blobs(blobs) => blobs.states().collect(),
-            Source::Retained(snapshot) => {
-                let parts = snapshot.parts();
-                parts.map(|part| (part.kind(), part.name(), 1)).collect()
-            }
+        let (retained, blobs) = match &self.inner.source {
+            Source::Blobs(blobs) => (Vec::new(), Some(blobs)),
+            Source::Retained { parts, others } => (parts.states(), others.as_ref()),
         };
+        let parts = retained.iter();
+        let parts = parts.filter(|(kind, _)| blobs.is_none() || kind.is_keyed());
+        let parts = parts.map(|(kind, name)| (*kind, name.as_str(), 1));
+        let states = parts.chain(blobs.into_iter().flat_map(Blobs::states));
         let claimed = self.inner.claimed.lock();
         let claimed = claimed.unwrap_or_else(PoisonError::into_inner);
-        let unclaimed = states.into_iter().filter(|(kind, name, rows)| {
+        let unclaimed = states.filter(|(kind, name, rows)| {
             // A backend always has timers, and few functions use them.
             !claimed.contains(&id(*kind, name)) && (*kind != StateKind::UserTimers || *rows > 0)
         });
@@ -203,12 +247,12 @@ impl RestoredOperator {
         unclaimed.into_iter().collect()
     }
 
-    /// Notes that a state has been asked for.
-    fn claim(&self, wanted: Wanted<'_>) -> &Source {
+    /// Notes that a state has been asked for. Where it is.
+    fn claim(&self, wanted: Wanted<'_>) -> Found<'_> {
         let claimed = self.inner.claimed.lock();
         let mut claimed = claimed.unwrap_or_else(PoisonError::into_inner);
         claimed.insert(id(wanted.kind, wanted.name));
-        &self.inner.source
+        self.inner.source.of(wanted.kind)
     }
 
     /// A table of the operator; empty if it is not in the snapshot.
@@ -226,8 +270,8 @@ impl RestoredOperator {
         hash_of: fn(&R) -> u64,
     ) -> Result<KeyedTable<R, V>, StateError> {
         match self.claim(wanted) {
-            Source::Blobs(blobs) => blobs.table(self.place(), wanted, hash_of),
-            Source::Retained(snapshot) => retained::table(snapshot, wanted),
+            Found::Blobs(blobs) => blobs.table(self.place(), wanted, hash_of),
+            Found::Retained(parts) => retained::table(parts, wanted),
         }
     }
 
@@ -242,8 +286,8 @@ impl RestoredOperator {
     ) -> Result<Vec<(N, KeyedTable<K, V>)>, StateError> {
         let wanted = Wanted::plain(StateKind::Table, name);
         match self.claim(wanted) {
-            Source::Blobs(blobs) => blobs.tables(self.place(), wanted),
-            Source::Retained(snapshot) => retained::tables(snapshot, wanted),
+            Found::Blobs(blobs) => blobs.tables(self.place(), wanted),
+            Found::Retained(parts) => retained::tables(parts, wanted),
         }
     }
 
@@ -262,8 +306,8 @@ impl RestoredOperator {
     ) -> Result<Timers<K, N>, StateError> {
         let wanted = Wanted::plain(kind, name);
         match self.claim(wanted) {
-            Source::Blobs(blobs) => blobs.timers(self.place(), wanted),
-            Source::Retained(snapshot) => retained::timers(snapshot, wanted),
+            Found::Blobs(blobs) => blobs.timers(self.place(), wanted),
+            Found::Retained(parts) => retained::timers(parts, wanted),
         }
     }
 
@@ -303,9 +347,9 @@ impl RestoredOperator {
     /// All elements of all old subtasks; of a retained snapshot, its own.
     fn items<T: Record>(&self, wanted: Wanted<'_>) -> Result<Vec<(u32, T)>, StateError> {
         match self.claim(wanted) {
-            Source::Blobs(blobs) => blobs.items(wanted),
-            Source::Retained(snapshot) => {
-                let items = retained::items(snapshot, wanted)?;
+            Found::Blobs(blobs) => blobs.items(wanted),
+            Found::Retained(parts) => {
+                let items = retained::items(parts, wanted)?;
                 let own = items.into_iter().map(|item| (self.place().subtask, item));
                 Ok(own.collect())
             }
@@ -319,8 +363,8 @@ impl RestoredOperator {
     ) -> Result<Vec<(MK, MV)>, StateError> {
         let wanted = Wanted::plain(StateKind::Broadcast, name);
         match self.claim(wanted) {
-            Source::Blobs(blobs) => blobs.broadcast(self.place(), wanted),
-            Source::Retained(snapshot) => retained::broadcast(snapshot, wanted),
+            Found::Blobs(blobs) => blobs.broadcast(self.place(), wanted),
+            Found::Retained(parts) => retained::broadcast(parts, wanted),
         }
     }
 }

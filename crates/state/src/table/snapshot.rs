@@ -83,6 +83,12 @@ impl<K, V> TableSnapshot<K, V> {
         self.inner.blocks.iter().map(|(block, _)| &**block)
     }
 
+    /// Bytes of the segments it holds, without what keys and values point to. What the table or other
+    /// snapshots hold too counts.
+    pub fn allocated_bytes(&self) -> usize {
+        self.blocks().map(Block::bytes).sum()
+    }
+
     /// All rows with the hash of their key.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &K, &V)> {
         self.blocks().flat_map(Block::iter)

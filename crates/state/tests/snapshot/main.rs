@@ -4,6 +4,7 @@
 mod damage;
 mod evolution;
 mod frozen;
+mod memory;
 mod rescale;
 mod round_trip;
 

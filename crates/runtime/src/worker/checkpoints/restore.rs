@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use flott_filesystem::{FileSystemError, FileSystems, READ_CHUNK, join};
@@ -10,6 +11,9 @@ use flott_operators::TaskError;
 use flott_operators::checkpoint::cannot;
 use flott_state::{RestorePlace, RestoredOperator, StateBlob};
 use futures::future::try_join_all;
+
+use super::kept::Operators;
+use super::restores::{RestoredFrom, Restores};
 
 /// What a task begins from.
 #[derive(Default)]
@@ -26,22 +30,128 @@ pub(in crate::worker) struct Place {
     pub(in crate::worker) max_parallelism: u32,
 }
 
-/// Reads what one task begins from.
-pub(in crate::worker) async fn fetch(
-    files: Arc<FileSystems>,
-    place: Place,
-    restore: SubtaskRestore,
-) -> Result<Restored, TaskError> {
-    let mut operators = BTreeMap::new();
-    for operator in restore.operators {
-        let uid = uid_of(&operator.operator)?;
-        let opened = open(&files, &restore.directory, place, operator).await?;
-        operators.insert(uid, opened);
+impl Place {
+    fn of(&self, operator: &OperatorRestore) -> RestorePlace {
+        let subtask = self.attempt.subtask;
+        let (all, old) = (self.max_parallelism, operator.old_parallelism);
+        RestorePlace::new(subtask, self.parallelism, all, old)
     }
-    Ok(Restored {
-        operators,
-        finished: restore.finished,
-    })
+}
+
+/// Brings what one task begins from: of the worker's memory what it has kept, else from storage.
+pub(in crate::worker) struct Fetch {
+    pub(in crate::worker) files: Arc<FileSystems>,
+    pub(in crate::worker) place: Place,
+    /// What the worker has kept of the checkpoint.
+    pub(in crate::worker) kept: Option<Operators>,
+    pub(in crate::worker) counts: Arc<Restores>,
+}
+
+impl Fetch {
+    pub(in crate::worker) async fn run(
+        self,
+        restore: SubtaskRestore,
+    ) -> Result<Restored, TaskError> {
+        let since = Instant::now();
+        let mut read = Read::default();
+        let mut operators = BTreeMap::new();
+        for operator in &restore.operators {
+            let uid = uid_of(&operator.operator)?;
+            let opened = self.open(&restore.directory, uid, operator, &mut read);
+            operators.insert(uid, opened.await?);
+        }
+        if !operators.is_empty() {
+            let from = read.origin(self.kept.is_some());
+            self.counts.count(from);
+            tracing::info!(
+                attempt = %self.place.attempt,
+                checkpoint = restore.checkpoint,
+                from = from.as_str(),
+                bytes = read.storage,
+                millis = since.elapsed().as_millis(),
+                "state restored"
+            );
+        }
+        Ok(Restored {
+            operators,
+            finished: restore.finished,
+        })
+    }
+
+    async fn open(
+        &self,
+        directory: &str,
+        uid: OperatorUid,
+        operator: &OperatorRestore,
+        read: &mut Read,
+    ) -> Result<RestoredOperator, TaskError> {
+        let place = self.place.of(operator);
+        let kept = self.kept.as_ref().and_then(|kept| kept.get(&uid));
+        let kept = kept.filter(|kept| {
+            let max_parallelism = kept.max_parallelism();
+            place.parallelism == place.old_parallelism && max_parallelism == place.max_parallelism
+        });
+        if let Some(kept) = kept
+            && is_own(place.subtask, operator)
+        {
+            return Ok(RestoredOperator::retained(place, kept));
+        }
+        let states = operator.states.iter().filter_map(|old| {
+            let handle = old.state.as_ref()?;
+            let states = self.read(directory, handle);
+            Some(async move { Ok::<_, TaskError>((old.subtask, states.await?)) })
+        });
+        let states = try_join_all(states).await?;
+        read.storage += states.iter().map(|(_, it)| it.read).sum::<u64>();
+        let states = states.into_iter().map(|(old, it)| (old, it.blob)).collect();
+        if let Some(kept) = kept {
+            let opened = RestoredOperator::retained_keyed(place, kept, states);
+            return opened.map_err(|error| cannot("restored", &error));
+        }
+        let keyed = operator.keyed.iter();
+        let keyed = try_join_all(keyed.map(|handle| self.read(directory, handle))).await?;
+        read.storage += keyed.iter().map(|it| it.read).sum::<u64>();
+        let keyed = keyed.into_iter().map(|it| it.blob).collect();
+        // Parsing looks at headers only; rows are read where states are registered.
+        RestoredOperator::open(place, keyed, states).map_err(|error| cannot("restored", &error))
+    }
+
+    async fn read(&self, directory: &str, handle: &StateHandle) -> Result<Opened, TaskError> {
+        if handle.file.is_empty() {
+            let blob = Box::new(handle.inline.clone());
+            return Ok(Opened { blob, read: 0 });
+        }
+        let blob = read(&self.files, directory, handle).await?;
+        let read = handle.length;
+        Ok(Opened { blob, read })
+    }
+}
+
+/// Whether a subtask begins with nothing but its own state: no other's, as of union lists.
+fn is_own(subtask: u32, operator: &OperatorRestore) -> bool {
+    operator.states.iter().all(|old| old.subtask == subtask)
+}
+
+/// A blob, and how many bytes of files were read for it.
+struct Opened {
+    blob: Box<dyn StateBlob>,
+    read: u64,
+}
+
+/// Bytes read from files.
+#[derive(Default)]
+struct Read {
+    storage: u64,
+}
+
+impl Read {
+    fn origin(&self, kept: bool) -> RestoredFrom {
+        if kept && self.storage == 0 {
+            RestoredFrom::Memory
+        } else {
+            RestoredFrom::Storage
+        }
+    }
 }
 
 fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
@@ -51,36 +161,11 @@ fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
     Ok(OperatorUid(u128::from_be_bytes(uid)))
 }
 
-async fn open(
-    files: &FileSystems,
-    directory: &str,
-    place: Place,
-    operator: OperatorRestore,
-) -> Result<RestoredOperator, TaskError> {
-    let keyed = operator.keyed.iter();
-    let keyed = try_join_all(keyed.map(|handle| read(files, directory, handle))).await?;
-    let states = operator.states.iter().filter_map(|old| {
-        let handle = old.state.as_ref()?;
-        Some(
-            async move { Ok::<_, TaskError>((old.subtask, read(files, directory, handle).await?)) },
-        )
-    });
-    let states = try_join_all(states).await?;
-    let subtask = place.attempt.subtask;
-    let (all, old) = (place.max_parallelism, operator.old_parallelism);
-    let place = RestorePlace::new(subtask, place.parallelism, all, old);
-    // Parsing looks at headers only; rows are read where states are registered.
-    RestoredOperator::open(place, keyed, states).map_err(|error| cannot("restored", &error))
-}
-
 async fn read(
     files: &FileSystems,
     directory: &str,
     handle: &StateHandle,
 ) -> Result<Box<dyn StateBlob>, TaskError> {
-    if handle.file.is_empty() {
-        return Ok(Box::new(handle.inline.clone()));
-    }
     let path = if handle.file.contains('/') {
         handle.file.clone()
     } else {
@@ -124,3 +209,6 @@ async fn read_range(
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

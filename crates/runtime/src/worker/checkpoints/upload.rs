@@ -15,6 +15,7 @@ use flott_protocol::message::{TaskSnapshotted, WorkerMessage, worker_message};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
+use super::kept::EncodedBytes;
 use super::restore::Place;
 use super::write::{Encoded, StateFile, encode};
 
@@ -39,6 +40,8 @@ pub(in crate::worker) struct Snapshotted {
     pub(in crate::worker) snapshot: TaskSnapshot,
     /// Everything that its sinks want committed with it.
     pub(in crate::worker) committables: Vec<StoredCommittable>,
+    /// To be told how large it is.
+    pub(in crate::worker) encoded: EncodedBytes,
 }
 
 /// The writing of one checkpoint's snapshots; dropped, it stops.
@@ -139,6 +142,7 @@ impl Writer {
             place,
             snapshot: taken,
             committables,
+            encoded,
         } = snapshotted;
         let subtask = place.attempt.subtask;
         let (first_key_group, key_groups) =
@@ -163,6 +167,7 @@ impl Writer {
                 own,
             });
         }
+        encoded.set(snapshot.bytes);
         if self.target.directory.is_none() && snapshot.bytes > MOST_WITHOUT_DIRECTORY {
             return Err(TaskError::transient(format!(
                 "its state has {} bytes, and without a directory for checkpoints at most \
