@@ -20,7 +20,7 @@ use crate::collected::{self, CollectedRecords};
 use crate::connections::Connections;
 use crate::driver::{DriverContext, ResourceDriver};
 use crate::inspect::{self, Remembered, Sampling, WorkerInspection};
-use crate::job_master::{self, JobInput, JobMaster};
+use crate::job_master::{self, JobInput, JobMaster, ResourceOutput};
 use crate::launch::{SlotCores, WorkerLaunch};
 use crate::resource_manager::{self, ResourceInput};
 use crate::settings::DispatcherSettings;
@@ -208,6 +208,18 @@ impl DispatcherHandle {
             resource_manager: self.shared.resource_manager.clone(),
             collected,
         };
+        self.spawn(master, inputs, resources);
+        Ok(id)
+    }
+
+    /// Runs a job until it has ended, or its JobMaster panics.
+    fn spawn(
+        &self,
+        master: JobMaster,
+        inputs: mpsc::Receiver<JobInput>,
+        resources: mpsc::UnboundedReceiver<ResourceOutput>,
+    ) {
+        let id = master.id;
         let (shared, obituary) = (Arc::clone(&self.shared), master.view.obituary());
         self.shared.tasks.spawn(async move {
             let run = job_master::run(master, inputs, resources);
@@ -224,7 +236,6 @@ impl DispatcherHandle {
                 .send(ResourceInput::RemoveJob { job: id })
                 .await;
         });
-        Ok(id)
     }
 
     /// What is in storage for a job.
