@@ -165,7 +165,10 @@ impl<K: Key> KeyedBackend<K> {
     }
 
     /// The states and timers as they are now, in order of registration.
-    pub(crate) fn snapshot(&mut self) -> Vec<Arc<dyn Part>> {
+    pub(crate) fn snapshot(&mut self) -> Result<Vec<Arc<dyn Part>>, StateError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let now = self.now;
         let states = self.states.iter_mut();
         let mut parts: Vec<_> = states
@@ -176,7 +179,7 @@ impl<K: Key> KeyedBackend<K> {
             kind: StateKind::UserTimers,
             timers: self.timers.snapshot(),
         }));
-        parts
+        Ok(parts)
     }
 
     /// Whose state handles open from now on. `hash` is the stable hash of the key. The memory of the

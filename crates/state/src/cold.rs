@@ -9,6 +9,7 @@ mod batch;
 mod filter;
 mod memory;
 mod operator;
+mod options;
 mod pool;
 mod recent;
 #[cfg(feature = "rocksdb")]
@@ -25,10 +26,15 @@ use std::sync::Arc;
 
 pub use batch::{Changes, Keys};
 pub use memory::MemoryStores;
-pub use operator::{ColdCounts, OperatorTiers};
+#[doc(hidden)]
+pub use operator::evicted_in_this_process;
+pub use operator::{ColdBackend, ColdCounts, OperatorTiers};
+#[doc(hidden)]
+pub use options::use_instead_of_rocksdb;
+pub use options::{RocksOptions, is_available, open_stores};
 pub use pool::HotPool;
 #[cfg(feature = "rocksdb")]
-pub use rocks::{RocksOptions, RocksStores};
+pub use rocks::RocksStores;
 pub use tiered::TieredTable;
 
 use crate::StateError;

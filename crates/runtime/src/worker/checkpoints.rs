@@ -16,7 +16,7 @@ use flott_operators::checkpoint::{CheckpointRequest, TaskSnapshot};
 use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, WorkerMessage};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-pub(super) use restore::{Place, Restored, fetch};
+pub(super) use restore::{Place, RestoreFrom, Restored, fetch};
 pub(super) use upload::Snapshotted;
 use upload::{Target, Upload};
 

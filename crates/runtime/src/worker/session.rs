@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::checkpoints::{Checkpoints, Restored, Snapshotted, fetch};
 use super::collected::Collects;
 use super::coordination::{Exchange, Route};
+use super::state::LocalState;
 use super::tasks::{Ended, Fetched, Tasks};
 use super::{WorkerError, commit, configuration, file_systems, inspect, network_settings};
 use crate::plan::Plan;
@@ -75,6 +76,7 @@ impl Session {
         let exchange = Exchange::new(&spec);
         let (collects, collected) = Collects::new();
         let checkpoints = Checkpoints::new(Arc::clone(&files), &configuration, messages.clone());
+        let local_state = LocalState::of(&spec, &configuration)?;
         let tasks = Tasks::new(
             spec,
             Arc::clone(&plan),
@@ -83,6 +85,7 @@ impl Session {
             files,
             (tell_ended, checkpoints.sender()),
             (exchange.ports(), collects),
+            local_state,
         );
         let session = Self {
             tasks,
@@ -162,12 +165,12 @@ impl Session {
             let fresh = tasks.map(|task| (task, Ok(Restored::default())));
             return self.deploy(fresh.collect()).await;
         }
-        let files = self.tasks.files();
+        let from = self.tasks.restore_from();
         let reads = tasks.into_iter().map(|mut task| {
-            let (files, place) = (Arc::clone(&files), self.tasks.place(task.attempt.into()));
+            let (from, place) = (from.clone(), self.tasks.place(task.attempt.into()));
             async move {
                 let restored = match task.restore.take() {
-                    Some(restore) => fetch(files, place, restore).await,
+                    Some(restore) => fetch(from, place, restore).await,
                     None => Ok(Restored::default()),
                 };
                 (task, restored)

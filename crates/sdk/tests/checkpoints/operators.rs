@@ -9,6 +9,7 @@ use flott::window::{
     TumblingEventTimeWindows,
 };
 
+use crate::backends::Backend;
 use crate::exactly_once::{Failing, with_checkpoints};
 use crate::support::{environment, lines, text};
 
@@ -22,11 +23,12 @@ fn ms(millis: u64) -> Duration {
 /// Numbers that happen one per millisecond, with what is done to them.
 type Build = fn(DataStream<u64>) -> DataStream<String>;
 
-/// What the job shows; with failures, how many there were.
-fn run(build: Build, failing: Option<&Failing>) -> Vec<String> {
+/// What the job shows.
+fn run(build: Build, failing: Option<&Failing>, backend: Backend) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let env = environment(2);
+    backend.choose(&env, directory.path());
     let times = WatermarkStrategy::for_monotonous_timestamps()
         .with_timestamp_assigner(|n: &u64, _| n.cast_signed());
     let mut source = flott::source::DataGeneratorSource::new(|index| index, RECORDS);
@@ -49,19 +51,22 @@ fn run(build: Build, failing: Option<&Failing>) -> Vec<String> {
 }
 
 fn check(name: &str, build: Build, calls_between_failures: u64) {
-    let undisturbed = run(build, None);
+    let undisturbed = run(build, None, Backend::HashMap);
     assert!(!undisturbed.is_empty(), "{name}");
-    let failing = Failing::new(calls_between_failures, 3);
-    let shown = run(build, Some(&failing));
-    assert!(failing.happened() > 0, "{name}: nothing failed");
-    let differences = undisturbed.iter().zip(&shown).filter(|(a, b)| a != b);
-    let first: Vec<_> = differences.take(5).collect();
-    assert!(
-        shown == undisturbed,
-        "{name}: {} lines are shown, {} undisturbed; the first differences: {first:?}",
-        shown.len(),
-        undisturbed.len()
-    );
+    for backend in [Backend::HashMap, Backend::RocksDb] {
+        let name = format!("{name}, {backend:?}");
+        let failing = Failing::new(calls_between_failures, 3);
+        let shown = run(build, Some(&failing), backend);
+        assert!(failing.happened() > 0, "{name}: nothing failed");
+        let differences = undisturbed.iter().zip(&shown).filter(|(a, b)| a != b);
+        let first: Vec<_> = differences.take(5).collect();
+        assert!(
+            shown == undisturbed,
+            "{name}: {} lines are shown, {} undisturbed; the first differences: {first:?}",
+            shown.len(),
+            undisturbed.len()
+        );
+    }
 }
 
 #[test]

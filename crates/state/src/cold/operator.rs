@@ -1,6 +1,7 @@
 //! The cold tiers of one operator's subtask: they share a store, which is opened when the first row
 //! has to go.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +26,12 @@ pub struct ColdCounts {
 }
 
 impl ColdCounts {
+    pub(super) fn evicted(&self, rows: u64) {
+        Self::add(&self.cold, rows);
+        Self::add(&self.evicted, rows);
+        Self::add(&EVICTED, rows);
+    }
+
     pub(super) fn add(count: &AtomicU64, rows: u64) {
         count.fetch_add(rows, Ordering::Relaxed);
     }
@@ -32,6 +39,52 @@ impl ColdCounts {
     pub(super) fn sub(count: &AtomicU64, rows: u64) {
         count.fetch_sub(rows, Ordering::Relaxed);
     }
+}
+
+/// Where a process keeps rows that do not fit into memory. Cheap to clone.
+#[derive(Clone)]
+pub struct ColdBackend {
+    stores: Arc<dyn ColdStores>,
+    pool: HotPool,
+    directory: PathBuf,
+    opened: Arc<AtomicU64>,
+}
+
+impl fmt::Debug for ColdBackend {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("ColdBackend")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ColdBackend {
+    /// Stores below that directory.
+    pub fn new(stores: Arc<dyn ColdStores>, pool: HotPool, directory: PathBuf) -> Self {
+        Self {
+            stores,
+            pool,
+            directory,
+            opened: Arc::default(),
+        }
+    }
+
+    /// For one operator's subtask; `name` is a part of a path.
+    pub fn tiers(&self, name: &str, max_parallelism: u32) -> OperatorTiers {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let directory = self.directory.join(format!("{name}-{number}"));
+        let (stores, pool) = (Arc::clone(&self.stores), self.pool.clone());
+        OperatorTiers::new(stores, directory, pool, max_parallelism)
+    }
+}
+
+/// Rows that have left memory, in this process: tests ask whether any did.
+static EVICTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many rows have left memory since this process began.
+#[doc(hidden)]
+pub fn evicted_in_this_process() -> u64 {
+    EVICTED.load(Ordering::Relaxed)
 }
 
 /// Makes tables with a cold tier for one operator's subtask. Cheap to clone.

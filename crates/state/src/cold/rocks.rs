@@ -13,8 +13,8 @@ use rocksdb::{
 };
 
 use super::{
-    Changes, ColdError, ColdSpace, ColdStore, ColdStores, ColdView, EachRow, Keys, group_bytes,
-    split_group,
+    Changes, ColdError, ColdSpace, ColdStore, ColdStores, ColdView, EachRow, Keys, RocksOptions,
+    group_bytes, split_group,
 };
 use crate::StateError;
 
@@ -23,41 +23,6 @@ type Db = DBWithThreadMode<MultiThreaded>;
 /// Least and most bytes of a write buffer.
 const LEAST_BUFFER: usize = 1 << 20;
 const MOST_BUFFER: usize = 64 << 20;
-
-/// How RocksDB is set up; all databases of a process share one block cache and the manager of its
-/// write buffers.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RocksOptions {
-    /// Memory for blocks and write buffers of all databases together; `None`: RocksDB takes what its
-    /// own defaults are, for each of them.
-    pub memory_bytes: Option<u64>,
-    /// Share of it for write buffers.
-    pub write_buffer_ratio: f64,
-    /// Whether indexes and filters are divided, so that parts of them can leave the cache.
-    pub partitioned_index_filters: bool,
-    /// Bytes of a block.
-    pub block_bytes: u64,
-    /// Bytes of a write buffer; `None`: as fits the memory.
-    pub write_buffer_bytes: Option<u64>,
-    /// Threads for flushes and compactions.
-    pub background_threads: u32,
-    /// Files that a database has open at a time; -1: all.
-    pub open_files: i32,
-}
-
-impl Default for RocksOptions {
-    fn default() -> Self {
-        Self {
-            memory_bytes: None,
-            write_buffer_ratio: 0.5,
-            partitioned_index_filters: false,
-            block_bytes: 4 << 10,
-            write_buffer_bytes: None,
-            background_threads: 2,
-            open_files: -1,
-        }
-    }
-}
 
 /// Opens databases that share their memory.
 pub struct RocksStores {

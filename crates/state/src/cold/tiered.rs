@@ -1,7 +1,7 @@
 //! A table whose rows may be in memory or in a cold store.
 
 use std::io;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::sync::Arc;
 
 use flott_record::Record;
@@ -168,6 +168,37 @@ impl<K: Record + Eq, V: Record> TieredTable<K, V> {
         }
     }
 
+    /// Brings one row into memory.
+    ///
+    /// # Errors
+    /// As [`want`](Self::want) and [`fetch`](Self::fetch).
+    #[inline]
+    pub fn load(&mut self, hash: u64, key: &K) -> Result<(), StateError> {
+        self.want(hash, key)?;
+        self.fetch()
+    }
+
+    /// Calls `each` with the rows of those key groups that are not in memory. They stay where they
+    /// are.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn each_cold_row(
+        &self,
+        groups: Range<u32>,
+        mut each: impl FnMut(K, V),
+    ) -> Result<(), StateError> {
+        let (Some(tier), Some(view)) = (&self.tier, self.view()) else {
+            return Ok(());
+        };
+        let scanned = view.scan(groups, &mut |_, key, value| {
+            let (key, value) = decoded(&tier.name, key, value)?;
+            each(key, value);
+            Ok(())
+        });
+        scanned.map_err(|error| error.of(&tier.name))
+    }
+
     /// Writes rows that were not used lately to the cold store, if those in memory take more than
     /// they may. Rows move: positions are no longer good.
     ///
@@ -268,6 +299,7 @@ impl<K, V> Tier<K, V> {
         self.keys.clear();
         self.hashes.clear();
         self.hand = 0;
+        self.member.takes(0);
     }
 }
 
@@ -444,8 +476,7 @@ impl<K: Record + Eq, V: Record> Tier<K, V> {
         }
         let gone = hashes.len() as u64;
         self.cold += gone;
-        ColdCounts::add(&self.tiers.counts().cold, gone);
-        ColdCounts::add(&self.tiers.counts().evicted, gone);
+        self.tiers.counts().evicted(gone);
         Ok(())
     }
 }
@@ -456,8 +487,15 @@ fn row<K: Record, V: Record>(
     stored: &[u8],
     value: &[u8],
 ) -> Result<(K, V), StateError> {
-    let (_, mut key) = split_group(stored).unwrap_or_default();
-    let mut value = value;
+    let (_, key) = split_group(stored).unwrap_or_default();
+    decoded(state, key, value)
+}
+
+fn decoded<K: Record, V: Record>(
+    state: &str,
+    mut key: &[u8],
+    mut value: &[u8],
+) -> Result<(K, V), StateError> {
     let decoded = decode(&mut key).and_then(|key| Ok((key, decode(&mut value)?)));
     decoded.map_err(|error| cannot(state, "decoded", io::Error::other(error)))
 }

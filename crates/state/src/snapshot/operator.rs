@@ -172,10 +172,10 @@ impl OperatorSnapshot {
     /// All states of a backend, and its timers.
     ///
     /// # Errors
-    /// As [`table`](Self::table).
+    /// As [`table`](Self::table), and when rows could not be read before.
     pub fn keyed<K: Key>(&mut self, backend: &mut KeyedBackend<K>) -> Result<(), StateError> {
         backend
-            .snapshot()
+            .snapshot()?
             .into_iter()
             .try_for_each(|part| self.add_part(part))
     }
