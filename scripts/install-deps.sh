@@ -13,6 +13,12 @@ for need in "${needs[@]}"; do
   if ! command -v "${need%%:*}" >/dev/null; then missing+=("${need#*:}"); fi
 done
 
+# RocksDB (feature `rocksdb`, which the quickstart does without) is C++, and its bindings are made with libclang.
+if [ "${1:-}" != build ]; then
+  if ! command -v c++ >/dev/null; then missing+=(g++); fi
+  if ! compgen -G '/usr/lib/llvm-*/lib/libclang.so' >/dev/null; then missing+=(libclang-dev); fi
+fi
+
 # The C compiler is of no use without the C library's headers; some crates compile C.
 if [ ! -e /usr/include/stdlib.h ]; then missing+=(libc6-dev); fi
 

@@ -49,6 +49,12 @@ integration() {
   FLOTT_TEST_HADOOP=$hadoop FLOTT_DIST=$PWD/target/dist cargo test --package flott-integration-tests --release --no-fail-fast
 }
 
+# In the profile of the distribution: the library is compiled once.
+rocksdb() {
+  cargo test --release --package flott-state --features flott-state/rocksdb --lib cold &&
+    cargo test --release --package flott --features flott/rocksdb --test checkpoints --test larger_than_memory
+}
+
 documentation() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps; }
 
 suite format cargo fmt --all --check
@@ -57,6 +63,7 @@ suite 'unit tests' cargo test --workspace --exclude flott-integration-tests
 suite documentation documentation
 suite tidy cargo xtask tidy
 suite distribution cargo xtask dist
+suite rocksdb rocksdb
 suite 'start of Hadoop' scripts/dev-hadoop.sh start --dir "$hadoop"
 suite 'integration tests' integration
 print_budget

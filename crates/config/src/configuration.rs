@@ -6,7 +6,7 @@ use crate::error::{ConfigError, InvalidValue, Result, Source, Warning, shown};
 use crate::nearest::nearest;
 use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::options;
-use crate::value::ConfigValue;
+use crate::value::{CheckpointStorage, ConfigValue, StateBackendType};
 
 /// Settings of a cluster or a job. Values of known options are checked when they are set, so that
 /// reading them cannot fail; unknown keys are kept as they are.
@@ -25,6 +25,16 @@ struct Setting {
 pub(crate) type Raw = (String, String, Source);
 
 impl Configuration {
+    /// Where checkpoints are stored, if that is said: the old names of the state backend say it too.
+    pub fn checkpoint_storage(&self) -> Option<CheckpointStorage> {
+        let said = self.get(&crate::options::EXECUTION_CHECKPOINTING_STORAGE);
+        said.or_else(|| match self.get(&crate::options::STATE_BACKEND_TYPE) {
+            StateBackendType::JobManager => Some(CheckpointStorage::JobManager),
+            StateBackendType::FileSystem => Some(CheckpointStorage::FileSystem),
+            StateBackendType::HashMap | StateBackendType::RocksDb => None,
+        })
+    }
+
     /// Nothing set: every option has its default.
     pub fn new() -> Self {
         Self::default()

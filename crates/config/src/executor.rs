@@ -4,6 +4,7 @@
 use crate::configuration::Configuration;
 use crate::memory_size::MemorySize;
 use crate::options::{
+    TASKMANAGER_MEMORY_MANAGED_FRACTION, TASKMANAGER_MEMORY_MANAGED_SIZE,
     TASKMANAGER_MEMORY_NETWORK_FRACTION, TASKMANAGER_MEMORY_NETWORK_MAX,
     TASKMANAGER_MEMORY_NETWORK_MIN, TASKMANAGER_MEMORY_PROCESS_SIZE,
     TASKMANAGER_NUMBER_OF_TASK_SLOTS, YARN_CONTAINERS_VCORES,
@@ -56,6 +57,21 @@ impl ExecutorMemory {
     pub fn configured(configuration: &Configuration) -> Self {
         let process = configuration.get(&TASKMANAGER_MEMORY_PROCESS_SIZE);
         Self::of(configuration, process.bytes())
+    }
+
+    /// The part of the tasks' memory that is managed (`taskmanager.memory.managed.*`).
+    pub fn managed_bytes(&self, configuration: &Configuration) -> u64 {
+        let managed = match configuration.get(&TASKMANAGER_MEMORY_MANAGED_SIZE) {
+            Some(size) => size.bytes(),
+            None => {
+                let fraction = configuration
+                    .get(&TASKMANAGER_MEMORY_MANAGED_FRACTION)
+                    .get();
+                let whole = self.process_bytes.saturating_sub(self.overhead_bytes);
+                (whole as f64 * fraction) as u64
+            }
+        };
+        managed.min(self.task_bytes)
     }
 
     /// Of the smallest container, in whole mebibytes, whose tasks can have that much. `None` if none is
@@ -130,6 +146,19 @@ mod tests {
         assert_eq!(large.task_bytes, mebibytes(20_000 - 1024 - 1000 - 64));
         let tiny = ExecutorMemory::of(&with(&[]), mebibytes(100));
         assert_eq!(tiny.task_bytes, 0, "nothing is left");
+    }
+
+    #[test]
+    fn managed_memory_is_a_part_of_that_of_tasks() {
+        let managed = |settings: &[(&str, &str)], process: u64| {
+            let configuration = with(settings);
+            let memory = ExecutorMemory::of(&configuration, process << 20);
+            memory.managed_bytes(&configuration) >> 20
+        };
+        assert_eq!(managed(&[], 1024), 384);
+        let size = ("taskmanager.memory.managed.size", "100m");
+        assert_eq!(managed(&[size], 1024), 100);
+        assert_eq!(managed(&[size], 200), 8, "tasks have no more");
     }
 
     #[test]

@@ -32,4 +32,5 @@ pub use reference::reference_markdown;
 pub use value::{
     BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, ClaimMode,
     ConfigValue, Factor, Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    StateBackendType,
 };

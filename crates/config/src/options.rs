@@ -7,7 +7,7 @@ use crate::option::{ConfigOption, OptionInfo, PrefixOption};
 use crate::port_range::PortRange;
 use crate::value::{
     BatchShuffleMode, CheckpointRetention, CheckpointStorage, CheckpointingMode, ClaimMode, Factor,
-    Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode,
+    Fraction, HighAvailabilityType, RestartStrategyType, RuntimeExecutionMode, StateBackendType,
 };
 
 /// Defines the constants, and the sections of the reference in the same order.
@@ -181,7 +181,55 @@ options! {
              running tasks have not changed since is counted, too, and takes no memory of its own.",
             deviation("not in Flink.");
     }
+    "State backends" {
+        STATE_BACKEND_TYPE: StateBackendType = "state.backend.type",
+            "Where the state of STREAMING jobs is: `hashmap` (in memory) or `rocksdb` (what does not fit into memory is on disk; the program \
+             must be built with the feature `rocksdb`). The old names `jobmanager` and `filesystem` mean `hashmap`.",
+            or("hashmap"), deprecated(&["state.backend"]);
+        STATE_BACKEND_ROCKSDB_LOCALDIR: Option<String> = "state.backend.rocksdb.localdir",
+            "Directory on the node for RocksDB's files, or several, separated by commas, of which each worker takes one. Else `io.tmp.dirs`, else \
+             the container's own directory.";
+        IO_TMP_DIRS: Option<String> = "io.tmp.dirs",
+            "Directories on the node for temporary files, separated by commas.",
+            deprecated(&["taskmanager.tmp.dirs"]),
+            deviation("Only RocksDB's files go there; partitions of BATCH jobs are in the container's own directory.");
+        STATE_BACKEND_ROCKSDB_MEMORY_MANAGED: bool = "state.backend.rocksdb.memory.managed",
+            "Whether hot rows and RocksDB together take the managed memory of the slots. If not, and no fixed size is given, hot rows take that \
+             memory and RocksDB takes its own defaults, for each state.",
+            or("true");
+        STATE_BACKEND_ROCKSDB_MEMORY_FIXED_PER_SLOT: Option<MemorySize> = "state.backend.rocksdb.memory.fixed-per-slot",
+            "Memory of each slot for hot rows and RocksDB, instead of managed memory.";
+        STATE_BACKEND_ROCKSDB_MEMORY_FIXED_PER_TM: Option<MemorySize> = "state.backend.rocksdb.memory.fixed-per-tm",
+            "Memory of a worker for hot rows and RocksDB, instead of managed memory, if no size per slot is given.";
+        STATE_BACKEND_ROCKSDB_HOT_RATIO: Fraction = "flott.state.backend.rocksdb.memory.hot-ratio",
+            "Share of that memory for rows that are in memory as those of `hashmap` are; the rest is RocksDB's.",
+            or("0.5"), deviation("not in Flink, which keeps no rows outside RocksDB.");
+        STATE_BACKEND_ROCKSDB_WRITE_BUFFER_RATIO: Fraction = "state.backend.rocksdb.memory.write-buffer-ratio",
+            "Share of RocksDB's memory for write buffers.",
+            or("0.5");
+        STATE_BACKEND_ROCKSDB_PARTITIONED_INDEX_FILTERS: bool = "state.backend.rocksdb.memory.partitioned-index-filters",
+            "Whether RocksDB divides indexes and filters, so that parts of them can leave memory.",
+            or("false");
+        STATE_BACKEND_ROCKSDB_THREAD_NUM: u32 = "state.backend.rocksdb.thread.num",
+            "Threads for flushes and compactions.",
+            or("2"), at_least(1);
+        STATE_BACKEND_ROCKSDB_FILES_OPEN: i32 = "state.backend.rocksdb.files.open",
+            "Files that a database has open at a time; -1: all.",
+            or("-1"), at_least(-1);
+        STATE_BACKEND_ROCKSDB_BLOCK_SIZE: MemorySize = "state.backend.rocksdb.block.blocksize",
+            "Size of a block, which is what is read from disk at once.",
+            or("4 kb");
+        STATE_BACKEND_ROCKSDB_WRITE_BUFFER_SIZE: Option<MemorySize> = "state.backend.rocksdb.writebuffer.size",
+            "Size at which the write buffer of a state is written to disk; else an eighth of RocksDB's memory, between 1 and 64 MiB.",
+            deviation("Flink: 64 mb.");
+    }
     "Memory and slots" {
+        TASKMANAGER_MEMORY_MANAGED_SIZE: Option<MemorySize> = "taskmanager.memory.managed.size",
+            "Managed memory of a task executor, for the state backend `rocksdb`; else a fraction.",
+            deprecated(&["taskmanager.memory.size"]);
+        TASKMANAGER_MEMORY_MANAGED_FRACTION: Fraction = "taskmanager.memory.managed.fraction",
+            "Share of the process memory without its reserve that is managed memory, as far as tasks have so much.",
+            or("0.4"), deprecated(&["taskmanager.memory.fraction"]);
         JOBMANAGER_MEMORY_PROCESS_SIZE: MemorySize = "jobmanager.memory.process.size",
             "Memory of the JobManager's container.",
             or("256 mb"), deviation("Flink has no default and its example says 1600m; ours is no JVM.");

@@ -81,6 +81,7 @@ from_str_values! {
     CheckpointingMode, "Enum", "EXACTLY_ONCE or AT_LEAST_ONCE";
     CheckpointRetention, "Enum", "NO_EXTERNALIZED_CHECKPOINTS, DELETE_ON_CANCELLATION or RETAIN_ON_CANCELLATION";
     CheckpointStorage, "Enum", "jobmanager or filesystem";
+    StateBackendType, "Enum", "hashmap or rocksdb (or the old names jobmanager and filesystem)";
     ClaimMode, "Enum", "NO_CLAIM or CLAIM (the mode LEGACY does not exist here)";
     RestartStrategyType, "Enum", "none, fixed-delay, failure-rate or exponential-delay";
     HighAvailabilityType, "Enum", "NONE, the only one there is so far";
@@ -295,6 +296,18 @@ enum_values! {
         /// In the JobManager's memory.
         JobManager = "jobmanager",
         /// In a directory.
+        FileSystem = "filesystem",
+    }
+
+    /// Where the state of running tasks is.
+    StateBackendType {
+        /// In memory.
+        HashMap = "hashmap",
+        /// What does not fit into memory in RocksDB, on disk.
+        RocksDb = "rocksdb",
+        /// An old name of `hashmap`, with checkpoints in the memory of the JobManager.
+        JobManager = "jobmanager",
+        /// An old name of `hashmap`, with checkpoints in a directory.
         FileSystem = "filesystem",
     }
 

@@ -5,11 +5,13 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flott_config::{Configuration, options};
+use flott_config::{Configuration, StateBackendType, options};
 use flott_coordination::checkpoint::SnapshotResult;
 use flott_coordination::job::JobCore;
 use flott_metrics::accumulators::MergedAccumulator;
-use flott_model::{Failure, FailureClass, GraphError, JobGraph, JobId, SnapshotKind};
+use flott_model::{
+    Failure, FailureClass, GraphError, JobGraph, JobId, ROCKSDB, RuntimeMode, SnapshotKind,
+};
 use flott_protocol::message::{Inspection, JobBundle};
 use flott_protocol::program::Collected;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +87,16 @@ pub enum SubmitError {
         /// The key that forbids it.
         key: &'static str,
     },
+    /// The program lacks the state backend that is configured.
+    #[error(
+        "{key} is rocksdb, but the program was built without it: build it with the feature \
+         `rocksdb` of the crate `flott` (`flott = {{ …, features = [\"rocksdb\"] }}`), or set {key} to \
+         hashmap, which keeps all state in memory"
+    )]
+    Backend {
+        /// The key that names the backend.
+        key: &'static str,
+    },
     /// Another job has the id.
     #[error(
         "execute() number {index} was submitted before with another job graph; what main() builds \
@@ -100,9 +112,24 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// Why a job with that configuration is not accepted, if it is because of the resources that its
-    /// slot sharing groups ask for.
-    pub fn of_resources(configuration: &Configuration, graph: &JobGraph) -> Option<Self> {
+    /// Why a job with that configuration is not accepted, if it can be seen from its graph.
+    pub fn of_graph(configuration: &Configuration, graph: &JobGraph) -> Option<Self> {
+        Self::of_resources(configuration, graph).or_else(|| Self::of_backend(configuration, graph))
+    }
+
+    /// As [`of_graph`](Self::of_graph), if it is because of the state backend, which is a part of the
+    /// program. BATCH jobs have no use for it.
+    fn of_backend(configuration: &Configuration, graph: &JobGraph) -> Option<Self> {
+        let option = &options::STATE_BACKEND_TYPE;
+        let needed = configuration.get(option) == StateBackendType::RocksDb
+            && graph.mode() == RuntimeMode::Streaming;
+        let has = graph.capabilities.iter().any(|it| it == ROCKSDB);
+        (needed && !has).then(|| Self::Backend { key: option.key() })
+    }
+
+    /// As [`of_graph`](Self::of_graph), if it is because of the resources that its slot sharing groups
+    /// ask for.
+    fn of_resources(configuration: &Configuration, graph: &JobGraph) -> Option<Self> {
         let option = &options::CLUSTER_FINE_GRAINED_RESOURCE_MANAGEMENT_ENABLED;
         let first = graph.group_resources.first()?;
         (!configuration.get(option)).then(|| Self::Resources {
@@ -160,7 +187,7 @@ impl DispatcherHandle {
         let configuration = settings.job_configuration(&graph);
         let configuration =
             configuration.map_err(|error| SubmitError::Configuration(error.to_string()))?;
-        SubmitError::of_resources(&configuration, &graph).map_or(Ok(()), Err)?;
+        SubmitError::of_graph(&configuration, &graph).map_or(Ok(()), Err)?;
         let job_settings = settings.job_settings(id, &configuration);
         let begin = self.begin(id, &graph, &configuration).await?;
         let (graph, bundle) = (Arc::new(graph), Arc::new(bundle));

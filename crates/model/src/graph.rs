@@ -54,6 +54,9 @@ pub struct JobGraph {
     pub group_resources: Vec<GroupResources>,
 }
 
+/// The capability of executables that have the state backend of that name.
+pub const ROCKSDB: &str = "rocksdb";
+
 /// How a job runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, prost::Enumeration)]
 #[repr(i32)]

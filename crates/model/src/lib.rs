@@ -17,7 +17,7 @@ pub use checkpoint::{
 pub use failure::{Failure, FailureClass};
 pub use graph::{
     Exchange, GraphError, JobEdge, JobGraph, JobVertex, OnceValue, OperatorMeta, PROTOCOL_VERSION,
-    RuntimeMode, ShipStrategy,
+    ROCKSDB, RuntimeMode, ShipStrategy,
 };
 pub use id::{
     ContainerId, EdgeId, Epoch, ExecutionAttemptId, Incarnation, JobId, OperatorUid, ParseIdError,

@@ -244,6 +244,22 @@ pub fn cannot(done: &str, error: &StateError) -> TaskError {
     TaskError::fatal(format!("state cannot be {done}: {error}"))
 }
 
+/// The error of a task whose state is elsewhere than in memory and cannot be moved.
+#[cold]
+pub(crate) fn unmoved(error: StateError) -> TaskError {
+    let mut message = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        message.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    if error.is_transient() {
+        TaskError::transient(message)
+    } else {
+        TaskError::fatal(message)
+    }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

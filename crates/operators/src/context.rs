@@ -9,6 +9,8 @@ use flott_metrics::accumulators::Accumulators;
 use flott_metrics::{MetricGroup, MetricRegistry};
 use flott_model::{Epoch, ExecutionAttemptId, OperatorUid, VertexId};
 use flott_network::{QueueGauge, QueueLoad, Waker};
+use flott_record::Record;
+use flott_state::cold::{ColdBackend, ColdCounts, OperatorTiers, TieredTable};
 
 use crate::TaskClock;
 use crate::blame::Site;
@@ -45,6 +47,8 @@ pub struct SubtaskContext {
     pub io: tokio::runtime::Handle,
     /// File systems by URI.
     pub files: Arc<FileSystems>,
+    /// Where state is kept that does not fit into memory; `None`: all of it is in memory.
+    pub cold: Option<ColdBackend>,
     /// When to take a snapshot, where it goes, and what the subtask begins from.
     pub checkpoint: Checkpoints,
     /// Counters of the task.
@@ -87,6 +91,35 @@ impl SubtaskContext {
         self.checkpoint.of(self.operator.uid, self.max_parallelism)
     }
 
+    /// Where the operator being built keeps state that does not fit into memory, with its metrics.
+    /// BATCH keeps all state in memory: it has the keys of one range at a time.
+    pub(crate) fn tiers(&self) -> Option<OperatorTiers> {
+        let cold = self.cold.as_ref().filter(|_| !self.batch_mode)?;
+        let attempt = self.attempt;
+        let name = format!("{attempt}-{}", self.operator.uid);
+        let name = name.replace(|c: char| !c.is_ascii_alphanumeric() && c != '-', "_");
+        let tiers = cold.tiers(&name, self.max_parallelism);
+        let group = self.metrics.add_group("rocksdb");
+        let counts: [(&str, fn(&ColdCounts) -> &AtomicU64); 4] = [
+            ("coldRows", |counts| &counts.cold),
+            ("evictedRows", |counts| &counts.evicted),
+            ("loadedRows", |counts| &counts.loaded),
+            ("askedRows", |counts| &counts.asked),
+        ];
+        for (name, count) in counts {
+            let counts = Arc::clone(tiers.counts());
+            let read = move || count(&counts).load(Ordering::Relaxed).cast_signed();
+            group.gauge_with(name, read);
+        }
+        Some(tiers)
+    }
+
+    /// A table of the operator being built.
+    pub(crate) fn table<K: Record + Eq, V: Record>(&self, name: &str) -> TieredTable<K, V> {
+        let tiers = self.tiers().map(|tiers| tiers.table(name));
+        tiers.unwrap_or_default()
+    }
+
     /// A context for tests of single operators: subtask 0 of 1, a manual clock at 0.
     #[doc(hidden)]
     pub fn for_tests(operator: &str) -> Self {
@@ -113,6 +146,7 @@ impl SubtaskContext {
             waker: Waker::default(),
             io: runtime.unwrap_or_else(test_runtime),
             files: Arc::new(FileSystems::local()),
+            cold: None,
             checkpoint: Checkpoints::default(),
             counters: Arc::default(),
             metrics: MetricRegistry::new().operator(operator),

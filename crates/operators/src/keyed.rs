@@ -6,12 +6,17 @@ mod functions;
 mod selector;
 
 use flott_network::Batch;
+use flott_record::Record;
 use flott_record::hash::stable_hash;
 use flott_state::KeyedTable;
+use flott_state::cold::TieredTable;
 
 pub use fold::{FinalFold, RunningFold, keyed_fold};
 pub use functions::{Aggregate, Fold, Reduce};
 pub use selector::{ByRef, ByValue, KeySelector};
+
+use crate::TaskError;
+use crate::checkpoint::unmoved;
 
 /// So many rows before a row is looked for, its memory is asked for: the time in which it comes is
 /// spent on others.
@@ -32,6 +37,24 @@ pub(crate) fn prefetch_first<'h, K, V>(
         table.prefetch(*hash);
     }
     rest.iter()
+}
+
+/// Brings the rows of a batch's keys into memory, where the others may be elsewhere.
+#[inline]
+pub(crate) fn fetch_rows<T, S: KeySelector<T>, V: Record>(
+    table: &mut TieredTable<S::Key, V>,
+    selector: &S,
+    rows: &[T],
+    hashes: &[u64],
+) -> Result<(), TaskError> {
+    if !table.is_tiered() {
+        return Ok(());
+    }
+    for (row, hash) in rows.iter().zip(hashes) {
+        let wanted = selector.with(row, |key| table.want(*hash, key));
+        wanted.map_err(unmoved)?;
+    }
+    table.fetch().map_err(unmoved)
 }
 
 /// Takes the stable hash of each row's key out of a batch, or computes them: the local writer sends

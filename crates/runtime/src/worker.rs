@@ -9,6 +9,7 @@ mod inspect;
 mod partitions;
 mod report;
 mod session;
+mod state;
 mod tasks;
 mod threads;
 
@@ -42,6 +43,14 @@ pub enum WorkerError {
     /// The file systems could not be set up.
     #[error("cannot set up the file systems of the worker: {0}")]
     FileSystems(String),
+    /// Nothing can be kept on disk.
+    #[error("cannot use '{directory}' for state that does not fit into memory: {source}")]
+    State {
+        /// Where that was tried.
+        directory: String,
+        /// What is wrong.
+        source: std::io::Error,
+    },
     /// Nobody is there to obey.
     #[error("the connection to the JobMaster at {0} is lost")]
     JobMasterLost(String),

@@ -137,7 +137,7 @@ pub(crate) fn start_job(
         once.extend(found);
         let plan = plan_of(launch, graph, name, index, once, mode);
         plan.graph.validate()?;
-        match SubmitError::of_resources(launch.configuration(), &plan.graph) {
+        match SubmitError::of_graph(launch.configuration(), &plan.graph) {
             None => Ok(plan),
             Some(refusal) => Err(Error::Refused(refusal.to_string())),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
-use crate::backend::StateTable;
+use crate::backend::{Home, StateRows, StateTable};
 use crate::cells::Cells;
 use crate::descriptor::Aggregate;
 use crate::scope::{At, InNamespace};
@@ -79,9 +79,13 @@ pub(crate) struct AggregatingTable<K, N, In, Acc, Out> {
 impl<K: Key, N: SubKey, In: 'static, Acc: Record, Out: 'static>
     AggregatingTable<K, N, In, Acc, Out>
 {
-    pub(crate) fn new(function: Aggregate<In, Acc, Out>, ttl: Option<Ttl>) -> Self {
+    pub(crate) fn new(
+        function: Aggregate<In, Acc, Out>,
+        ttl: Option<Ttl>,
+        home: &Home<'_>,
+    ) -> Self {
         Self {
-            cells: Cells::new(ttl),
+            cells: Cells::new(ttl, home),
             function,
         }
     }
@@ -107,7 +111,7 @@ impl<K: Key, N: SubKey, In: 'static, Acc: Record, Out: 'static> StateTable<K>
     fn clear(&mut self) {
         self.cells.clear();
     }
-    fn keys(&self) -> Vec<(u64, K)> {
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         self.cells.keys()
     }
     fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
@@ -115,6 +119,18 @@ impl<K: Key, N: SubKey, In: 'static, Acc: Record, Out: 'static> StateTable<K>
     }
     fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
         self.cells.restore(StateKind::Aggregating, name, from)
+    }
+    fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        self.cells.make_room(now)
+    }
+}
+
+impl<K: Key, N: SubKey, In: 'static, Acc: Record, Out: 'static> StateRows<K, N>
+    for AggregatingTable<K, N, In, Acc, Out>
+{
+    #[inline]
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        self.cells.load(at)
     }
 }
 
@@ -197,6 +213,8 @@ impl<In: 'static, Acc: Record, Out: 'static, N: SubKey> AggregatingState<In, Acc
     ) {
         for source in sources.iter().filter(|source| *source != target) {
             let hash = backend.current_hash();
+            // Brings it into memory too.
+            backend.open::<AggregatingTable<K, N, In, Acc, Out>, N>(self.index, source);
             let (table, to, now) =
                 backend.open::<AggregatingTable<K, N, In, Acc, Out>, N>(self.index, target);
             let Some(other) = table.cells.take(to.sibling(hash, source), now) else {

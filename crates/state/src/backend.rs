@@ -6,6 +6,7 @@ use std::sync::Arc;
 use flott_record::{Key, Record};
 
 use crate::aggregating::{AggregatingState, AggregatingTable};
+use crate::cold::{OperatorTiers, TieredTable};
 use crate::list::{ListState, ListTable};
 use crate::map::{MapState, MapTable};
 use crate::reducing::{ReducingState, ReducingTable};
@@ -24,10 +25,31 @@ pub(crate) trait StateTable<K>: Any + Send {
     fn rows(&self) -> usize;
     fn clear(&mut self);
     /// All keys that have a row; meant for states without namespace.
-    fn keys(&self) -> Vec<(u64, K)>;
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError>;
     fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part>;
     /// Takes the rows of the state of that name.
     fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError>;
+    /// Moves rows that do not fit into memory to where there is room for them.
+    fn make_room(&mut self, now: i64) -> Result<(), StateError>;
+}
+
+/// The rows of a state per key and namespace.
+pub(crate) trait StateRows<K, N>: StateTable<K> {
+    /// Brings the row into memory, if there is one elsewhere.
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError>;
+}
+
+/// Where the rows of a new state are kept.
+pub(crate) struct Home<'a> {
+    tiers: Option<&'a OperatorTiers>,
+    name: &'a str,
+}
+
+impl Home<'_> {
+    pub(crate) fn table<R: Record + Eq, V: Record>(&self) -> TieredTable<R, V> {
+        let tiers = self.tiers.map(|tiers| tiers.table(self.name));
+        tiers.unwrap_or_default()
+    }
 }
 
 struct Registered<K> {
@@ -65,6 +87,10 @@ pub struct KeyedBackend<K: Key> {
     states: Vec<Registered<K>>,
     timers: Timers<K>,
     restored: Option<RestoredOperator>,
+    /// Where rows are kept that do not fit into memory; `None`: all do.
+    tiers: Option<OperatorTiers>,
+    /// What went wrong while user code had the state.
+    failed: Option<StateError>,
 }
 
 impl<K: Key> Default for KeyedBackend<K> {
@@ -76,6 +102,8 @@ impl<K: Key> Default for KeyedBackend<K> {
             states: Vec::new(),
             timers: Timers::default(),
             restored: None,
+            tiers: None,
+            failed: None,
         }
     }
 }
@@ -110,8 +138,37 @@ impl<K: Key> KeyedBackend<K> {
         })
     }
 
+    /// Rows of states that are registered from now on may be elsewhere than in memory. The operator
+    /// then [makes room](Self::make_room) between batches.
+    #[must_use]
+    pub fn with_tiers(mut self, tiers: Option<OperatorTiers>) -> Self {
+        self.tiers = tiers;
+        self
+    }
+
+    /// Moves rows that were not used lately out of memory, if those in memory take more than they
+    /// may. Called between batches, and before anything is handed on that state has gone into.
+    ///
+    /// # Errors
+    /// When rows cannot be moved, or could not be read since the last call.
+    #[inline]
+    pub fn make_room(&mut self) -> Result<(), StateError> {
+        if self.tiers.is_none() {
+            return Ok(());
+        }
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let now = self.now;
+        let mut states = self.states.iter_mut();
+        states.try_for_each(|state| state.table.make_room(now))
+    }
+
     /// The states and timers as they are now, in order of registration.
-    pub(crate) fn snapshot(&mut self) -> Vec<Arc<dyn Part>> {
+    pub(crate) fn snapshot(&mut self) -> Result<Vec<Arc<dyn Part>>, StateError> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let now = self.now;
         let states = self.states.iter_mut();
         let mut parts: Vec<_> = states
@@ -122,7 +179,7 @@ impl<K: Key> KeyedBackend<K> {
             kind: StateKind::UserTimers,
             timers: self.timers.snapshot(),
         }));
-        parts
+        Ok(parts)
     }
 
     /// Whose state handles open from now on. `hash` is the stable hash of the key. The memory of the
@@ -272,8 +329,8 @@ impl<K: Key> KeyedBackend<K> {
             function,
         } = descriptor;
         let description = describe::<N>("ReducingState", type_name::<T>());
-        self.register(name, description, ttl, |ttl| {
-            ReducingTable::<K, N, T>::new(function, ttl)
+        self.register(name, description, ttl, |ttl, home| {
+            ReducingTable::<K, N, T>::new(function, ttl, home)
         })
         .map(ReducingState::at)
     }
@@ -309,8 +366,8 @@ impl<K: Key> KeyedBackend<K> {
             type_name::<Out>()
         );
         let description = describe::<N>("AggregatingState", &types);
-        self.register(name, description, ttl, |ttl| {
-            AggregatingTable::<K, N, In, Acc, Out>::new(function, ttl)
+        self.register(name, description, ttl, |ttl, home| {
+            AggregatingTable::<K, N, In, Acc, Out>::new(function, ttl, home)
         })
         .map(AggregatingState::at)
     }
@@ -320,7 +377,7 @@ impl<K: Key> KeyedBackend<K> {
         name: String,
         description: String,
         ttl: Option<StateTtlConfig>,
-        make: impl FnOnce(Option<Ttl>) -> S,
+        make: impl FnOnce(Option<Ttl>, &Home<'_>) -> S,
     ) -> Result<u32, StateError> {
         if let Some((known, index)) = self.states.iter().zip(0..).find(|(s, _)| s.name == name) {
             let table: &dyn Any = known.table.as_ref();
@@ -338,7 +395,11 @@ impl<K: Key> KeyedBackend<K> {
         }
         let resolved = ttl.as_ref().map(|ttl| ttl.resolve(&name)).transpose()?;
         let index = u32::try_from(self.states.len()).expect("a program names fewer states");
-        let mut table = make(resolved);
+        let home = Home {
+            tiers: self.tiers.as_ref(),
+            name: &name,
+        };
+        let mut table = make(resolved, &home);
         if let Some(restored) = &self.restored {
             table.restore(restored, &name)?;
         }
@@ -351,22 +412,36 @@ impl<K: Key> KeyedBackend<K> {
         Ok(index)
     }
 
-    /// The table of a handle, the address of the current key's row in it, and the time.
+    /// The table of a handle, the address of the current key's row in it, and the time. The row is in
+    /// memory.
     #[inline]
-    pub(crate) fn open<'b, S: StateTable<K>, N: SubKey>(
+    pub(crate) fn open<'b, S: StateRows<K, N>, N: SubKey>(
         &'b mut self,
         index: u32,
         namespace: &'b N,
     ) -> (&'b mut S, At<'b, K, N>, i64) {
         let key = self.key.as_ref().expect(NO_KEY);
         let at = At::new(self.hash, key, namespace);
-        (table(&mut self.states, index), at, self.now)
+        let table: &mut S = table(&mut self.states, index);
+        if self.tiers.is_some()
+            && let Err(error) = table.load(at)
+        {
+            self.failed.get_or_insert(error);
+        }
+        (table, at, self.now)
     }
 
-    pub(crate) fn keys_of(&self, index: u32) -> Vec<(u64, K)> {
-        self.states
-            .get(index as usize)
-            .map_or_else(Vec::new, |state| state.table.keys())
+    pub(crate) fn keys_of(&mut self, index: u32) -> Vec<(u64, K)> {
+        let Some(state) = self.states.get(index as usize) else {
+            return Vec::new();
+        };
+        match state.table.keys() {
+            Ok(keys) => keys,
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Vec::new()
+            }
+        }
     }
 
     /// Names of the registered states with the number of their rows, in order of registration. Rows

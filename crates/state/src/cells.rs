@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
+use crate::backend::Home;
+use crate::cold::TieredTable;
 use crate::scope::{At, Scoped};
 use crate::snapshot::{Expiry, Part, TablePart, Wanted};
 use crate::ttl::{Expire, Timed, Ttl};
-use crate::{KeyedTable, Position, RestoredOperator, StateError, StateKind, SubKey};
+use crate::{Position, RestoredOperator, StateError, StateKind, SubKey};
 
 /// Rows that expire, and how far the sweep through them has come.
 pub(crate) struct Expiring<K, N, R> {
-    pub(crate) rows: KeyedTable<Scoped<K, N>, R>,
+    pub(crate) rows: TieredTable<Scoped<K, N>, R>,
     pub(crate) ttl: Ttl,
     cursor: usize,
 }
 
 impl<K, N, R> Expiring<K, N, R> {
-    pub(crate) fn new(ttl: Ttl) -> Self {
+    pub(crate) fn new(ttl: Ttl, rows: TieredTable<Scoped<K, N>, R>) -> Self {
         Self {
-            rows: KeyedTable::new(),
+            rows,
             ttl,
             cursor: 0,
         }
@@ -44,11 +46,12 @@ impl<K, N, R> Expiring<K, N, R> {
 pub(crate) fn part<K: Key, N: SubKey, V: Record>(
     kind: StateKind,
     name: &str,
-    rows: &mut KeyedTable<Scoped<K, N>, V>,
+    rows: &mut TieredTable<Scoped<K, N>, V>,
 ) -> Arc<dyn Part> {
     Arc::new(TablePart {
         name: name.to_owned(),
         kind,
+        cold: rows.view(),
         rows: rows.snapshot(),
         hash_of: Scoped::hash,
         expiry: None,
@@ -59,7 +62,7 @@ pub(crate) fn part<K: Key, N: SubKey, V: Record>(
 pub(crate) fn restore<K: Key, N: SubKey, V: Record>(
     kind: StateKind,
     name: &str,
-    rows: &mut KeyedTable<Scoped<K, N>, V>,
+    rows: &mut TieredTable<Scoped<K, N>, V>,
     from: &RestoredOperator,
 ) -> Result<(), StateError> {
     let wanted = Wanted {
@@ -67,8 +70,7 @@ pub(crate) fn restore<K: Key, N: SubKey, V: Record>(
         name,
         ttl: false,
     };
-    *rows = from.keyed_rows(wanted, Scoped::hash)?;
-    Ok(())
+    from.fill(wanted, Scoped::hash, rows)
 }
 
 impl<K: Key, N: SubKey, R: Record + Expire> Expiring<K, N, R> {
@@ -78,6 +80,7 @@ impl<K: Key, N: SubKey, R: Record + Expire> Expiring<K, N, R> {
         Arc::new(TablePart {
             name: name.to_owned(),
             kind,
+            cold: self.rows.view(),
             rows: self.rows.snapshot(),
             hash_of: Scoped::hash,
             expiry: Some(Expiry {
@@ -99,21 +102,41 @@ impl<K: Key, N: SubKey, R: Record + Expire> Expiring<K, N, R> {
             name,
             ttl: true,
         };
-        self.rows = from.keyed_rows(wanted, Scoped::hash)?;
-        Ok(())
+        from.fill(wanted, Scoped::hash, &mut self.rows)
+    }
+
+    /// Moves rows out of memory that do not fit there; what has expired goes.
+    pub(crate) fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        let ttl = self.ttl;
+        self.rows.make_room_with(&|row| row.live(ttl, now))
     }
 }
 
 pub(crate) enum Cells<K, N, V> {
-    Plain(KeyedTable<Scoped<K, N>, V>),
+    Plain(TieredTable<Scoped<K, N>, V>),
     Timed(Expiring<K, N, Timed<V>>),
 }
 
 impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
-    pub(crate) fn new(ttl: Option<Ttl>) -> Self {
+    pub(crate) fn new(ttl: Option<Ttl>, home: &Home<'_>) -> Self {
         match ttl {
-            None => Self::Plain(KeyedTable::new()),
-            Some(ttl) => Self::Timed(Expiring::new(ttl)),
+            None => Self::Plain(home.table()),
+            Some(ttl) => Self::Timed(Expiring::new(ttl, home.table())),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => load(rows, at),
+            Self::Timed(timed) => load(&mut timed.rows, at),
+        }
+    }
+
+    pub(crate) fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => rows.make_room(),
+            Self::Timed(timed) => timed.make_room(now),
         }
     }
 
@@ -163,8 +186,8 @@ impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
 
     pub(crate) fn len(&self) -> usize {
         match self {
-            Self::Plain(rows) => rows.len(),
-            Self::Timed(timed) => timed.rows.len(),
+            Self::Plain(rows) => rows.rows(),
+            Self::Timed(timed) => timed.rows.rows(),
         }
     }
 
@@ -175,7 +198,7 @@ impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
         }
     }
 
-    pub(crate) fn keys(&self) -> Vec<(u64, K)> {
+    pub(crate) fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
@@ -202,11 +225,25 @@ impl<K: Key, N: SubKey, V: Record> Cells<K, N, V> {
     }
 }
 
+/// Brings a row into memory.
+#[inline]
+pub(crate) fn load<K: Key, N: SubKey, R: Record>(
+    rows: &mut TieredTable<Scoped<K, N>, R>,
+    at: At<'_, K, N>,
+) -> Result<(), StateError> {
+    rows.want_as(at.hash, &at, |out| at.encode(out))?;
+    rows.fetch()
+}
+
 /// All keys of a table; meant for tables without namespace, where a row's hash is its key's.
-pub(crate) fn keys<K: Clone, N, R>(rows: &KeyedTable<Scoped<K, N>, R>) -> Vec<(u64, K)> {
-    rows.iter()
-        .map(|(hash, scoped, _)| (hash, scoped.key.clone()))
-        .collect()
+pub(crate) fn keys<K: Key, N: SubKey, R: Record>(
+    rows: &TieredTable<Scoped<K, N>, R>,
+) -> Result<Vec<(u64, K)>, StateError> {
+    let hot = rows.iter();
+    let hot = hot.map(|(hash, scoped, _)| (hash, scoped.key.clone()));
+    let mut keys: Vec<_> = hot.collect();
+    rows.each_cold_key(|scoped| keys.push((scoped.hash(), scoped.key)))?;
+    Ok(keys)
 }
 
 impl<K: Key, N: SubKey, V: Record> Expiring<K, N, Timed<V>> {

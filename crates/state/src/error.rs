@@ -88,6 +88,18 @@ pub enum StateError {
     /// A snapshot cannot be written where it should go.
     #[error("a snapshot of state cannot be written")]
     Write(#[source] io::Error),
+    /// The store of rows that do not fit into memory has failed.
+    #[error(
+        "rows of state \"{state}\" cannot be {done} where those are that do not fit into memory"
+    )]
+    Cold {
+        /// The name of the state.
+        state: String,
+        /// What was being done.
+        done: &'static str,
+        /// What is wrong.
+        source: io::Error,
+    },
     /// A snapshot cannot be read.
     #[error("{blob}: state \"{state}\" cannot be read at byte {offset}")]
     Read {
@@ -198,6 +210,6 @@ pub enum StateError {
 impl StateError {
     /// Whether trying again may help: the surroundings failed, neither the state nor the program.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Write(_) | Self::Read { .. })
+        matches!(self, Self::Write(_) | Self::Read { .. } | Self::Cold { .. })
     }
 }

@@ -1,4 +1,5 @@
-//! Keyed and operator state of one subtask, and its timers, on the heap.
+//! Keyed and operator state of one subtask, and its timers: on the heap, and the rows that do not
+//! fit there in a cold store ([`cold`]).
 //!
 //! Rows live in [`KeyedTable`]s, addressed by the stable hash of their key, so that every row and
 //! timer can be told by its key group. No I/O, no clock, no threads: the operator says what time it
@@ -9,6 +10,7 @@
 mod aggregating;
 mod backend;
 mod cells;
+pub mod cold;
 mod descriptor;
 mod error;
 mod list;

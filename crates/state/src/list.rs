@@ -7,14 +7,14 @@ use flott_record::{Key, Record};
 use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-use crate::backend::StateTable;
-use crate::cells::{Expiring, keys, part, restore};
+use crate::backend::{Home, StateRows, StateTable};
+use crate::cells::{Expiring, keys, load, part, restore};
+use crate::cold::TieredTable;
 use crate::scope::{At, InNamespace, Scoped};
 use crate::snapshot::Part;
 use crate::ttl::{Expire, Live, Ttl};
 use crate::{
-    KeyedBackend, KeyedStateAccess, KeyedTable, RestoredOperator, StateError, StateKind,
-    StateScope, SubKey,
+    KeyedBackend, KeyedStateAccess, RestoredOperator, StateError, StateKind, StateScope, SubKey,
 };
 
 /// Elements with the time of their last use, apart so that users see a slice. Stored as a list of
@@ -112,15 +112,15 @@ impl<T: Clone> Expire for Stamped<T> {
 }
 
 pub(crate) enum ListTable<K, N, T> {
-    Plain(KeyedTable<Scoped<K, N>, Vec<T>>),
+    Plain(TieredTable<Scoped<K, N>, Vec<T>>),
     Timed(Expiring<K, N, Stamped<T>>),
 }
 
 impl<K: Key, N: SubKey, T: Record> ListTable<K, N, T> {
-    pub(crate) fn new(ttl: Option<Ttl>) -> Self {
+    pub(crate) fn new(ttl: Option<Ttl>, home: &Home<'_>) -> Self {
         match ttl {
-            None => Self::Plain(KeyedTable::new()),
-            Some(ttl) => Self::Timed(Expiring::new(ttl)),
+            None => Self::Plain(home.table()),
+            Some(ttl) => Self::Timed(Expiring::new(ttl, home.table())),
         }
     }
 
@@ -220,8 +220,8 @@ impl<K: Key, N: SubKey, T: Record> ListTable<K, N, T> {
 impl<K: Key, N: SubKey, T: Record> StateTable<K> for ListTable<K, N, T> {
     fn rows(&self) -> usize {
         match self {
-            Self::Plain(rows) => rows.len(),
-            Self::Timed(timed) => timed.rows.len(),
+            Self::Plain(rows) => rows.rows(),
+            Self::Timed(timed) => timed.rows.rows(),
         }
     }
     fn clear(&mut self) {
@@ -230,7 +230,7 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ListTable<K, N, T> {
             Self::Timed(timed) => timed.rows.clear(),
         }
     }
-    fn keys(&self) -> Vec<(u64, K)> {
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
@@ -246,6 +246,22 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ListTable<K, N, T> {
         match self {
             Self::Plain(rows) => restore(StateKind::List, name, rows, from),
             Self::Timed(timed) => timed.restore(StateKind::List, name, from),
+        }
+    }
+    fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => rows.make_room(),
+            Self::Timed(timed) => timed.make_room(now),
+        }
+    }
+}
+
+impl<K: Key, N: SubKey, T: Record> StateRows<K, N> for ListTable<K, N, T> {
+    #[inline]
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => load(rows, at),
+            Self::Timed(timed) => load(&mut timed.rows, at),
         }
     }
 }
@@ -364,6 +380,8 @@ impl<T: Record, N: SubKey> ListState<T, N> {
     ) {
         for source in sources.iter().filter(|source| *source != target) {
             let hash = backend.current_hash();
+            // Brings it into memory too.
+            backend.open::<ListTable<K, N, T>, N>(self.index, source);
             let (table, to, _) = backend.open::<ListTable<K, N, T>, N>(self.index, target);
             table.merge(to, to.sibling(hash, source));
         }

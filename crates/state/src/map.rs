@@ -5,28 +5,27 @@ use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
-use crate::backend::StateTable;
-use crate::cells::{Expiring, keys, part, restore};
+use crate::backend::{Home, StateRows, StateTable};
+use crate::cells::{Expiring, keys, load, part, restore};
+use crate::cold::TieredTable;
 use crate::ordered_map::{Iter, OrderedMap};
 use crate::scope::{At, InNamespace, Scoped};
 use crate::snapshot::Part;
 use crate::ttl::{Expire, GONE, Live, Timed, Ttl};
-use crate::{
-    KeyedStateAccess, KeyedTable, RestoredOperator, StateError, StateKind, StateScope, SubKey,
-};
+use crate::{KeyedStateAccess, RestoredOperator, StateError, StateKind, StateScope, SubKey};
 
 type TimedMap<MK, MV> = OrderedMap<MK, Timed<MV>>;
 
 pub(crate) enum MapTable<K, N, MK, MV> {
-    Plain(KeyedTable<Scoped<K, N>, OrderedMap<MK, MV>>),
+    Plain(TieredTable<Scoped<K, N>, OrderedMap<MK, MV>>),
     Timed(Expiring<K, N, TimedMap<MK, MV>>),
 }
 
 impl<K: Key, N: SubKey, MK: SubKey, MV: Record> MapTable<K, N, MK, MV> {
-    pub(crate) fn new(ttl: Option<Ttl>) -> Self {
+    pub(crate) fn new(ttl: Option<Ttl>, home: &Home<'_>) -> Self {
         match ttl {
-            None => Self::Plain(KeyedTable::new()),
-            Some(ttl) => Self::Timed(Expiring::new(ttl)),
+            None => Self::Plain(home.table()),
+            Some(ttl) => Self::Timed(Expiring::new(ttl, home.table())),
         }
     }
 
@@ -246,8 +245,8 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> Expiring<K, N, TimedMap<MK, MV>>
 impl<K: Key, N: SubKey, MK: SubKey, MV: Record> StateTable<K> for MapTable<K, N, MK, MV> {
     fn rows(&self) -> usize {
         match self {
-            Self::Plain(rows) => rows.len(),
-            Self::Timed(timed) => timed.rows.len(),
+            Self::Plain(rows) => rows.rows(),
+            Self::Timed(timed) => timed.rows.rows(),
         }
     }
     fn clear(&mut self) {
@@ -256,7 +255,7 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> StateTable<K> for MapTable<K, N,
             Self::Timed(timed) => timed.rows.clear(),
         }
     }
-    fn keys(&self) -> Vec<(u64, K)> {
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         match self {
             Self::Plain(rows) => keys(rows),
             Self::Timed(timed) => keys(&timed.rows),
@@ -272,6 +271,22 @@ impl<K: Key, N: SubKey, MK: SubKey, MV: Record> StateTable<K> for MapTable<K, N,
         match self {
             Self::Plain(rows) => restore(StateKind::Map, name, rows, from),
             Self::Timed(timed) => timed.restore(StateKind::Map, name, from),
+        }
+    }
+    fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => rows.make_room(),
+            Self::Timed(timed) => timed.make_room(now),
+        }
+    }
+}
+
+impl<K: Key, N: SubKey, MK: SubKey, MV: Record> StateRows<K, N> for MapTable<K, N, MK, MV> {
+    #[inline]
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        match self {
+            Self::Plain(rows) => load(rows, at),
+            Self::Timed(timed) => load(&mut timed.rows, at),
         }
     }
 }

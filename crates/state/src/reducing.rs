@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
-use crate::backend::StateTable;
+use crate::backend::{Home, StateRows, StateTable};
 use crate::cells::Cells;
 use crate::descriptor::Reduce;
 use crate::scope::{At, InNamespace};
@@ -19,9 +19,9 @@ pub(crate) struct ReducingTable<K, N, T> {
 }
 
 impl<K: Key, N: SubKey, T: Record> ReducingTable<K, N, T> {
-    pub(crate) fn new(function: Reduce<T>, ttl: Option<Ttl>) -> Self {
+    pub(crate) fn new(function: Reduce<T>, ttl: Option<Ttl>, home: &Home<'_>) -> Self {
         Self {
-            cells: Cells::new(ttl),
+            cells: Cells::new(ttl, home),
             function,
         }
     }
@@ -42,7 +42,7 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ReducingTable<K, N, T> {
     fn clear(&mut self) {
         self.cells.clear();
     }
-    fn keys(&self) -> Vec<(u64, K)> {
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         self.cells.keys()
     }
     fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
@@ -50,6 +50,16 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ReducingTable<K, N, T> {
     }
     fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
         self.cells.restore(StateKind::Reducing, name, from)
+    }
+    fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        self.cells.make_room(now)
+    }
+}
+
+impl<K: Key, N: SubKey, T: Record> StateRows<K, N> for ReducingTable<K, N, T> {
+    #[inline]
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        self.cells.load(at)
     }
 }
 
@@ -147,6 +157,8 @@ impl<T: Record, N: SubKey> ReducingState<T, N> {
     ) {
         for source in sources.iter().filter(|source| *source != target) {
             let hash = backend.current_hash();
+            // Brings it into memory too.
+            backend.open::<ReducingTable<K, N, T>, N>(self.index, source);
             let (table, to, now) = backend.open::<ReducingTable<K, N, T>, N>(self.index, target);
             if let Some(value) = table.cells.take(to.sibling(hash, source), now) {
                 table.add(to, now, value);

@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 
+use flott_record::codec::{CodecError, encode};
 use flott_record::hash::stable_hash;
 use flott_record::{Key, Record};
 use hashbrown::Equivalent;
@@ -135,6 +136,12 @@ impl<'a, K: Key, N: SubKey> At<'a, K, N> {
         Self::new(hash, self.key, namespace)
     }
 
+    /// Appends the bytes that its row's key has.
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) -> Result<(), CodecError> {
+        encode(self.key, out)?;
+        encode(self.namespace, out)
+    }
+
     pub(crate) fn own(&self) -> Scoped<K, N> {
         Scoped {
             key: self.key.clone(),
@@ -165,6 +172,16 @@ pub(crate) fn with_namespace<N: SubKey>(hash: u64, namespace: &N) -> u64 {
 mod tests {
     use super::*;
     use flott_record::hash::key_group;
+
+    #[test]
+    fn an_address_has_the_bytes_of_its_row() {
+        let (key, namespace) = ("key".to_owned(), (7_i64, Some(300_u32)));
+        let at = At::new(stable_hash(&key), &key, &namespace);
+        let (mut address, mut row) = (Vec::new(), Vec::new());
+        at.encode(&mut address).unwrap();
+        encode(&at.own(), &mut row).unwrap();
+        assert_eq!(address, row);
+    }
 
     #[test]
     fn a_namespace_costs_nothing_when_there_is_none_and_keeps_the_key_group() {

@@ -279,6 +279,26 @@ impl<K: Clone, V: Clone> KeyedTable<K, V> {
         Some((at, hash, key, value))
     }
 
+    /// As [`next_row`](Self::next_row), only to look.
+    #[inline]
+    pub(crate) fn row_from(&self, from: usize) -> Option<(usize, u64, &K, &V)> {
+        let at = self.next_used(from)?;
+        let (segment, slot) = walked(at);
+        let (hash, key, value) = self.segments.block(segment)?.get(slot)?;
+        Some((at, hash, key, value))
+    }
+
+    /// Removes the rows in those slots, which were found by a walk.
+    pub(crate) fn remove_slots(&mut self, slots: &[usize]) {
+        for at in slots {
+            let (segment, slot) = walked(*at);
+            if self.segments.own(segment).take(slot).is_some() {
+                self.len -= 1;
+            }
+        }
+        self.shrink();
+    }
+
     /// Keeps the rows for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(u64, &K, &mut V) -> bool) {
         for at in 0..self.segments.len() {
@@ -287,6 +307,11 @@ impl<K: Clone, V: Clone> KeyedTable<K, V> {
             block.retain(&mut keep);
             self.len -= before - block.len();
         }
+        self.shrink();
+    }
+
+    /// Gives memory back after many rows have gone.
+    fn shrink(&mut self) {
         // From behind: the first may put all rows into one segment.
         for at in (0..self.segments.len()).rev() {
             if at < self.segments.len() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use flott_record::{Key, Record};
 
-use crate::backend::StateTable;
+use crate::backend::{Home, StateRows, StateTable};
 use crate::cells::Cells;
 use crate::scope::{At, InNamespace};
 use crate::snapshot::Part;
@@ -15,8 +15,8 @@ use crate::{KeyedStateAccess, RestoredOperator, StateError, StateKind, StateScop
 pub(crate) struct ValueTable<K, N, T>(Cells<K, N, T>);
 
 impl<K: Key, N: SubKey, T: Record> ValueTable<K, N, T> {
-    pub(crate) fn new(ttl: Option<Ttl>) -> Self {
-        Self(Cells::new(ttl))
+    pub(crate) fn new(ttl: Option<Ttl>, home: &Home<'_>) -> Self {
+        Self(Cells::new(ttl, home))
     }
 }
 
@@ -27,7 +27,7 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ValueTable<K, N, T> {
     fn clear(&mut self) {
         self.0.clear();
     }
-    fn keys(&self) -> Vec<(u64, K)> {
+    fn keys(&self) -> Result<Vec<(u64, K)>, StateError> {
         self.0.keys()
     }
     fn snapshot(&mut self, name: &str, now: i64) -> Arc<dyn Part> {
@@ -35,6 +35,16 @@ impl<K: Key, N: SubKey, T: Record> StateTable<K> for ValueTable<K, N, T> {
     }
     fn restore(&mut self, from: &RestoredOperator, name: &str) -> Result<(), StateError> {
         self.0.restore(StateKind::Value, name, from)
+    }
+    fn make_room(&mut self, now: i64) -> Result<(), StateError> {
+        self.0.make_room(now)
+    }
+}
+
+impl<K: Key, N: SubKey, T: Record> StateRows<K, N> for ValueTable<K, N, T> {
+    #[inline]
+    fn load(&mut self, at: At<'_, K, N>) -> Result<(), StateError> {
+        self.0.load(at)
     }
 }
 

@@ -101,7 +101,7 @@ fn unusable(error: CheckpointError) -> BeginError {
 
 fn directory(configuration: &Configuration) -> Result<Option<String>, BeginError> {
     let directory = configuration.get(&options::EXECUTION_CHECKPOINTING_DIR);
-    match configuration.get(&options::EXECUTION_CHECKPOINTING_STORAGE) {
+    match configuration.checkpoint_storage() {
         Some(StorageType::JobManager) => Ok(None),
         Some(StorageType::FileSystem) => directory.map(Some).ok_or(BeginError::NoDirectory),
         None => Ok(directory),

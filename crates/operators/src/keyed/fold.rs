@@ -7,11 +7,12 @@ use std::vec::Drain;
 
 use flott_network::{Batch, Control};
 use flott_record::Data;
+use flott_state::cold::TieredTable;
 use flott_state::{IntoRows, KeyedTable};
 
-use super::{Fold, KeySelector, prefetch_first, take_hashes};
+use super::{Fold, KeySelector, fetch_rows, prefetch_first, take_hashes};
 use crate::blame::{Records, Site};
-use crate::checkpoint::cannot;
+use crate::checkpoint::{cannot, unmoved};
 use crate::{BatchSink, Collect, OperatorCheckpoints, Output, SubtaskContext, TaskError};
 
 /// The state: the value of each key.
@@ -40,7 +41,7 @@ where
 pub struct RunningFold<T, S: KeySelector<T>, F: Fold<T>> {
     selector: S,
     fold: F,
-    table: KeyedTable<S::Key, F::Value>,
+    table: TieredTable<S::Key, F::Value>,
     checkpoints: OperatorCheckpoints,
     output: Output<F::Out>,
     site: Site,
@@ -59,14 +60,15 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> RunningFold<T, S, F> {
         output: Output<F::Out>,
     ) -> Result<Self, TaskError> {
         let checkpoints = context.checkpoints();
-        let table = match checkpoints.restored() {
-            Some(restored) => restored.table(VALUES),
-            None => Ok(KeyedTable::new()),
-        };
+        let mut table = context.table(VALUES);
+        if let Some(restored) = checkpoints.restored() {
+            let filled = restored.tiered(VALUES, &mut table);
+            filled.map_err(|error| cannot("restored", &error))?;
+        }
         Ok(Self {
             selector,
             fold,
-            table: table.map_err(|error| cannot("restored", &error))?,
+            table,
             checkpoints,
             output,
             site: context.site(),
@@ -86,6 +88,7 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
             ..
         } = self;
         let mut hashes = take_hashes(batch, selector);
+        fetch_rows(table, selector, &batch.rows, &hashes)?;
         let mut records = site.records();
         let mut rows = batch.rows.drain(..);
         let mut results = Results {
@@ -103,6 +106,7 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
         batch.timestamps.clear();
         hashes.clear();
         batch.hashes = hashes;
+        self.table.make_room().map_err(unmoved)?;
         self.output.hand_on()
     }
 
@@ -110,7 +114,7 @@ impl<T: Data, S: KeySelector<T>, F: Fold<T>> BatchSink<T> for RunningFold<T, S, 
         if let Control::Barrier(_) = control {
             let table = &mut self.table;
             self.checkpoints
-                .snapshot(|snapshot| snapshot.table(VALUES, table))?;
+                .snapshot(|snapshot| snapshot.tiered(VALUES, table))?;
         }
         self.output.control(control)
     }

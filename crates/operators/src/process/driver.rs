@@ -14,6 +14,7 @@ use super::host::{Either, Host};
 use super::runtime::{KeyedRuntimeContext, RuntimeContext};
 use super::sides::Sides;
 use crate::blame::{Scope, Site};
+use crate::checkpoint::unmoved;
 use crate::{
     BatchSink, Collect, Collector, OperatorCheckpoints, Output, SubtaskContext, TaskError,
     TwoInputSink,
@@ -151,7 +152,8 @@ impl<L: Logic> Driver<L> {
 
     #[cold]
     fn open_in(&mut self, context: &SubtaskContext) -> Result<(), TaskError> {
-        self.host.restore(&self.checkpoints)?;
+        let tiers = context.tiers().filter(|_| L::KEYED);
+        self.host.restore(&self.checkpoints, tiers)?;
         let scope = self.sites[0].scope();
         self.host.keyed.set_processing_time(self.host.clock.now());
         let runtime = RuntimeContext::new(context, &mut self.host.operator);
@@ -202,6 +204,7 @@ impl<L: Logic> Driver<L> {
         }
         hashes.clear();
         batch.hashes = hashes;
+        self.host.keyed.make_room().map_err(unmoved)?;
         self.hand_on()
     }
 
@@ -265,6 +268,7 @@ impl<L: Logic> Driver<L> {
     fn advance(&mut self) -> Result<Progress, TaskError> {
         self.host.keyed.set_processing_time(self.host.clock.now());
         let progress = self.work()?;
+        self.host.keyed.make_room().map_err(unmoved)?;
         self.hand_on()?;
         Ok(progress)
     }

@@ -1,6 +1,7 @@
 //! What the functions of one subtask share between calls: state, timers, the time.
 
 use flott_record::Key;
+use flott_state::cold::OperatorTiers;
 use flott_state::{KeyedBackend, OperatorBackend, OperatorSnapshot, StateError};
 
 use crate::checkpoint::cannot;
@@ -32,9 +33,15 @@ impl<K: Key> Host<K> {
         }
     }
 
-    /// Begins from the state of a checkpoint, if there is some.
-    pub(crate) fn restore(&mut self, checkpoints: &OperatorCheckpoints) -> Result<(), TaskError> {
+    /// Begins from the state of a checkpoint, if there is some; state that does not fit into memory
+    /// goes to `tiers`.
+    pub(crate) fn restore(
+        &mut self,
+        checkpoints: &OperatorCheckpoints,
+        tiers: Option<OperatorTiers>,
+    ) -> Result<(), TaskError> {
         let Some(restored) = checkpoints.restored() else {
+            self.keyed = KeyedBackend::new().with_tiers(tiers);
             return Ok(());
         };
         let from = || -> Result<_, StateError> {
@@ -44,7 +51,7 @@ impl<K: Key> Host<K> {
             Ok((keyed, OperatorBackend::restored(restored), watermark))
         };
         let (keyed, operator, watermark) = from().map_err(|error| cannot("restored", &error))?;
-        self.keyed = keyed;
+        self.keyed = keyed.with_tiers(tiers);
         self.operator = operator;
         self.watermark = watermark.unwrap_or(i64::MIN);
         self.ask_for_time();

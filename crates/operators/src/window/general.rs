@@ -5,6 +5,7 @@ mod timers;
 
 use flott_network::NO_TIMESTAMP;
 use flott_record::{Key, Record};
+use flott_state::cold::{OperatorTiers, TieredTable};
 use flott_state::{
     KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, RestoredOperator, StateError,
     TimeDomain, Timer, Timers,
@@ -19,7 +20,8 @@ use super::late::{Late, LateData};
 use super::trigger::TriggerResult;
 use super::{Contents, Trigger, Window, WindowAssigner, WindowAssignerContext};
 use crate::blame::Site;
-use crate::checkpoint::cannot;
+use crate::checkpoint::{cannot, unmoved};
+use crate::keyed::{KeySelector, fetch_rows};
 use crate::process::user_error;
 use crate::{Output, SubtaskContext, TaskClock, TaskError};
 
@@ -90,7 +92,7 @@ where
     trigger: R,
     contents: C,
     function: F,
-    table: KeyedTable<K, KeptOf<T, A, R, C>>,
+    table: TieredTable<K, KeptOf<T, A, R, C>>,
     timers: Timers<K, A::Window>,
     state: KeyedBackend<K>,
     /// The key of the row that is processed; its memory is used again.
@@ -105,6 +107,9 @@ where
     event_time: bool,
     merging: bool,
 }
+
+/// While timers fire, room is made after so many.
+const TIMERS_PER_ROOM: u32 = 256;
 
 const NO_KEY: &str = "the key of a row is set before the row is added";
 
@@ -125,9 +130,8 @@ where
         output: Output<F::Out>,
     ) -> Result<Self, TaskError> {
         let checkpoints = context.checkpoints();
-        let restored = checkpoints.restored().map(Restored::of).transpose();
-        let restored = restored.map_err(|error| cannot("restored", &error))?;
-        let mut from = restored.unwrap_or_default();
+        let from = Restored::of(checkpoints.restored(), context.tiers());
+        let mut from = from.map_err(|error| cannot("restored", &error))?;
         function.open(&mut from.state, &mut OperatorBackend::new(), context)?;
         let mut store = Self {
             event_time: assigner.is_event_time(),
@@ -155,7 +159,7 @@ where
 
     /// Hands over windows, timers, the state of functions, and how far time is.
     pub(super) fn snapshot(&mut self, snapshot: &mut OperatorSnapshot) -> Result<(), StateError> {
-        snapshot.table(CONTENTS, &mut self.table)?;
+        snapshot.tiered(CONTENTS, &mut self.table)?;
         snapshot.timers(TIMERS, &mut self.timers)?;
         snapshot.keyed(&mut self.state)?;
         if self.clocks.watermark != i64::MIN {
@@ -176,6 +180,22 @@ where
     pub(super) fn begin(&mut self) {
         self.clocks.look(self.clock.now());
         self.state.set_processing_time(self.clocks.now);
+    }
+
+    /// Brings what is kept of the keys of rows into memory, where it may be elsewhere.
+    pub(super) fn fetch<I, S: KeySelector<I, Key = K>>(
+        &mut self,
+        selector: &S,
+        rows: &[I],
+        hashes: &[u64],
+    ) -> Result<(), TaskError> {
+        fetch_rows(&mut self.table, selector, rows, hashes)
+    }
+
+    /// Moves what was not used lately out of memory, if it does not fit.
+    pub(super) fn make_room(&mut self) -> Result<(), TaskError> {
+        self.table.make_room().map_err(unmoved)?;
+        self.state.make_room().map_err(unmoved)
     }
 
     /// Whose rows are added from now on.
@@ -405,6 +425,7 @@ where
             hash: timer.hash,
             key: &timer.key,
         };
+        self.table.load(of.hash, of.key).map_err(unmoved)?;
         let Some(kept) = find::<T, K, A, R, C>(&mut self.table, of, window) else {
             return Ok(());
         };
@@ -450,8 +471,14 @@ where
     pub(super) fn proceed(&mut self, site: &mut Site) -> Result<bool, TaskError> {
         self.state.set_processing_time(self.clocks.now);
         let mut scope = site.scope();
+        let mut fired = 0_u32;
         loop {
+            fired += 1;
+            if fired.is_multiple_of(TIMERS_PER_ROOM) {
+                self.make_room()?;
+            }
             if self.emitter.is_full() {
+                self.make_room()?;
                 return Ok(false);
             }
             let (watermark, passed) = (self.clocks.watermark, self.clocks.passed);
@@ -474,6 +501,7 @@ where
             self.timers.clear();
             self.state.clear_all();
         }
+        self.make_room()?;
         self.ask_for_time();
         Ok(true)
     }
@@ -487,31 +515,34 @@ where
 
 /// What a store begins from.
 struct Restored<K: Key, W: Window, V> {
-    table: KeyedTable<K, Vec<V>>,
+    table: TieredTable<K, Vec<V>>,
     timers: Timers<K, W>,
     state: KeyedBackend<K>,
     watermark: i64,
 }
 
-impl<K: Key, W: Window, V: Record> Default for Restored<K, W, V> {
-    fn default() -> Self {
-        Self {
-            table: KeyedTable::new(),
-            timers: Timers::default(),
-            state: KeyedBackend::new(),
-            watermark: i64::MIN,
-        }
-    }
-}
-
 impl<K: Key, W: Window, V: Record> Restored<K, W, V> {
-    fn of(restored: &RestoredOperator) -> Result<Self, StateError> {
+    fn of(
+        restored: Option<&RestoredOperator>,
+        tiers: Option<OperatorTiers>,
+    ) -> Result<Self, StateError> {
+        let table = tiers.as_ref().map(|tiers| tiers.table(CONTENTS));
+        let mut table = table.unwrap_or_default();
+        let Some(restored) = restored else {
+            return Ok(Self {
+                table,
+                timers: Timers::default(),
+                state: KeyedBackend::new().with_tiers(tiers),
+                watermark: i64::MIN,
+            });
+        };
+        restored.tiered(CONTENTS, &mut table)?;
         let watermarks = restored.value(WATERMARK)?.into_iter();
         let watermark = watermarks.map(|(_, watermark)| watermark).min();
         Ok(Self {
-            table: restored.table(CONTENTS)?,
+            table,
             timers: restored.timers(TIMERS)?,
-            state: KeyedBackend::restored(restored)?,
+            state: KeyedBackend::restored(restored)?.with_tiers(tiers),
             watermark: watermark.unwrap_or(i64::MIN),
         })
     }

@@ -195,6 +195,7 @@ where
     store.begin();
     let mut scope = site.scope();
     let mut hashes = take_hashes(batch, selector);
+    store.fetch(selector, &batch.rows, &hashes)?;
     for ((row, timestamp), hash) in batch.drain().zip(&hashes) {
         scope.next();
         selector.with(&row, |key| store.set_key(*hash, key));
@@ -205,6 +206,7 @@ where
     drop(scope);
     hashes.clear();
     batch.hashes = hashes;
+    store.make_room()?;
     store.ask_for_time();
     Ok(())
 }

@@ -9,7 +9,7 @@ use flott_network::{Batch, NO_TIMESTAMP};
 use flott_record::Record;
 use flott_state::{KeyedBackend, OperatorBackend, OperatorSnapshot, StateError};
 
-use self::store::PaneStore;
+use self::store::{PaneStore, Place};
 use self::walk::Walk;
 use super::emitter::Emitter;
 use super::function::{Fired, WindowFunction};
@@ -19,7 +19,7 @@ use super::periods::Periods;
 use super::shell::{Shell, Windows};
 use super::{Contents, WindowAssigner};
 use crate::blame::Site;
-use crate::checkpoint::cannot;
+use crate::checkpoint::{cannot, unmoved};
 use crate::keyed::{KeySelector, take_hashes};
 use crate::{BatchSink, Output, SubtaskContext, TaskClock, TaskError};
 
@@ -81,7 +81,8 @@ where
         mut function: F,
         output: Output<F::Out>,
     ) -> Result<Box<dyn BatchSink<T>>, TaskError> {
-        let mut store = PaneStore::new(periods, pane);
+        let tiers = context.tiers();
+        let mut store = PaneStore::new(Place::of(context, tiers.clone()), periods, pane);
         let (mut state, mut reached) = (KeyedBackend::new(), i64::MIN);
         if let Some(restored) = context.checkpoints().restored() {
             let mut stored = || -> Result<_, StateError> {
@@ -89,6 +90,7 @@ where
             };
             (reached, state) = stored().map_err(|error| cannot("restored", &error))?;
         }
+        state = state.with_tiers(tiers);
         let site = context.site();
         let opened = function.open(&mut state, &mut OperatorBackend::new(), context);
         opened.map_err(|error| site.locate(error))?;
@@ -181,6 +183,7 @@ where
             let merged = self.store.merged(start, hash, key, |value, other| {
                 contents.merge(value, other);
             });
+            let merged = merged.map_err(unmoved)?;
             let (Some(mut value), Some(window)) = (merged, self.assigner.period(start)) else {
                 continue;
             };
@@ -226,6 +229,24 @@ where
         self.store
             .prepare(walk, |value, other| contents.merge(value, other));
         self.state.set_processing_time(self.now);
+        loop {
+            if !self.walk_through(walk, &window)? {
+                return Ok(false);
+            }
+            let contents = &mut self.contents;
+            let merge = |value: &mut C::Value, other| contents.merge(value, other);
+            if !self.store.advance(walk, merge).map_err(unmoved)? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Walks through the rows that are in memory. Whether there was room for all of them.
+    fn walk_through(
+        &mut self,
+        walk: &mut Walk<S::Key, C::Value>,
+        window: &A::Window,
+    ) -> Result<bool, TaskError> {
         let (fires, clears) = (walk.fires(), walk.clears());
         // Elsewhere a timer of each key would have fired.
         let mut timers = 0;
@@ -233,7 +254,7 @@ where
             let fired = Fired {
                 hash,
                 key,
-                window: &window,
+                window,
                 watermark: self.reached,
                 processing_time: self.now,
             };
@@ -276,7 +297,36 @@ where
         self.store.all_fired(self.reached);
         self.forget();
         self.note_next();
+        self.make_room()?;
         Ok(true)
+    }
+
+    /// Brings what the panes of rows have of their keys into memory.
+    fn fetch(&mut self, batch: &Batch<T>, hashes: &[u64]) -> Result<(), TaskError> {
+        if !self.store.is_tiered() {
+            return Ok(());
+        }
+        for ((at, row), hash) in batch.rows.iter().enumerate().zip(hashes) {
+            let timestamp = if self.event_time {
+                batch.timestamps.get(at).copied().unwrap_or(NO_TIMESTAMP)
+            } else {
+                self.now
+            };
+            if timestamp != NO_TIMESTAMP {
+                let store = &mut self.store;
+                let wanted = self
+                    .selector
+                    .with(row, |key| store.want(timestamp, *hash, key));
+                wanted.map_err(unmoved)?;
+            }
+        }
+        self.store.fetch().map_err(unmoved)
+    }
+
+    /// Moves what was not used lately out of memory, if it does not fit.
+    fn make_room(&mut self) -> Result<(), TaskError> {
+        self.store.make_room().map_err(unmoved)?;
+        self.state.make_room().map_err(unmoved)
     }
 
     /// Finds out when there is something to do next.
@@ -323,6 +373,7 @@ where
         panes.look_at_clock();
         let mut scope = site.scope();
         let mut hashes = take_hashes(batch, &panes.selector);
+        panes.fetch(batch, &hashes)?;
         let (event_time, now) = (panes.event_time, panes.now);
         for ((row, timestamp), hash) in batch.drain().zip(&hashes) {
             scope.next();
@@ -334,6 +385,7 @@ where
         drop(scope);
         hashes.clear();
         batch.hashes = hashes;
+        panes.make_room()?;
         panes.ask_for_time();
         Ok(())
     }

@@ -46,7 +46,7 @@ pub(crate) fn config(configuration: &Configuration) -> Value {
 }
 
 fn storage(configuration: &Configuration) -> &'static str {
-    let named = configuration.get(&options::EXECUTION_CHECKPOINTING_STORAGE);
+    let named = configuration.checkpoint_storage();
     let has_directory = || {
         let directory = configuration.get(&options::EXECUTION_CHECKPOINTING_DIR);
         directory.is_some()

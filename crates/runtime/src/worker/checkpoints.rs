@@ -22,7 +22,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_chan
 
 pub(super) use kept::EncodedBytes;
 use kept::Kept;
-pub(super) use restore::{Fetch, Place, Restored};
+pub(super) use restore::{Fetch, Place, RestoreFrom, Restored};
 use restores::Restores;
 pub(super) use upload::Snapshotted;
 use upload::{Target, Upload};
@@ -155,12 +155,12 @@ impl Checkpoints {
     /// How to bring what a task begins from.
     pub(super) fn fetch(
         &mut self,
-        files: Arc<FileSystems>,
+        from: RestoreFrom,
         place: Place,
         restore: Option<&SubtaskRestore>,
     ) -> Fetch {
         Fetch {
-            files,
+            from,
             place,
             kept: self.kept.roll_back(place.attempt, restore),
             counts: Arc::clone(&self.restores),

@@ -17,6 +17,7 @@ use tokio::time::MissedTickBehavior;
 use super::checkpoints::{Checkpoints, EncodedBytes, Restored, Snapshotted};
 use super::collected::Collects;
 use super::coordination::{Exchange, Route};
+use super::state::LocalState;
 use super::tasks::{Ended, Fetched, Tasks};
 use super::{WorkerError, commit, configuration, file_systems, inspect, network_settings};
 use crate::plan::Plan;
@@ -79,12 +80,13 @@ impl Session {
             (&spec, &configuration),
             messages.clone(),
         );
+        let local_state = LocalState::of(&spec, &configuration)?;
         let tasks = Tasks::new(
             spec,
             Arc::clone(&plan),
             network,
             scheduler,
-            files,
+            (files, local_state),
             (tell_ended, checkpoints.sender()),
             (exchange.ports(), collects),
         );
@@ -169,13 +171,13 @@ impl Session {
             let fresh = tasks.map(|task| (task, Ok(Restored::default())));
             return self.deploy(fresh.collect()).await;
         }
-        let files = self.tasks.files();
+        let from = self.tasks.restore_from();
         let mut reads = Vec::with_capacity(tasks.len());
         for mut task in tasks {
             let place = self.tasks.place(task.attempt.into());
             let restore = task.restore.take();
-            let files = Arc::clone(&files);
-            let fetch = self.checkpoints.fetch(files, place, restore.as_ref());
+            let from = from.clone();
+            let fetch = self.checkpoints.fetch(from, place, restore.as_ref());
             reads.push(async move {
                 let restored = match restore {
                     Some(restore) => fetch.run(restore).await,

@@ -23,10 +23,11 @@ use flott_protocol::message::{
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::channels::Wiring;
-use super::checkpoints::{Checkpoints as WorkerCheckpoints, Place, Restored, Taken};
+use super::checkpoints::{Checkpoints as WorkerCheckpoints, Place, RestoreFrom, Restored, Taken};
 use super::collected::Collects;
 use super::coordination::Ports;
 use super::partitions::Partitions;
+use super::state::LocalState;
 use super::{failure_at, report};
 use crate::plan::{Plan, TaskChannels};
 use crate::scheduler::{Scheduler, TaskExit, TaskHandle, Tasklet};
@@ -91,6 +92,8 @@ pub(super) struct Tasks {
     /// Attempts that wait for the state they begin from.
     fetching: BTreeSet<ExecutionAttemptId>,
     at_least_once: bool,
+    // Behind the scheduler: tasks end before what they keep on disk goes.
+    local_state: Option<LocalState>,
 }
 
 type Reports = Vec<worker_message::Kind>;
@@ -101,7 +104,7 @@ impl Tasks {
         plan: Arc<Plan>,
         network: Network,
         scheduler: Scheduler,
-        files: Arc<FileSystems>,
+        (files, local_state): (Arc<FileSystems>, Option<LocalState>),
         (ended, snapshots): (UnboundedSender<Ended>, UnboundedSender<Taken>),
         (ports, collects): (Ports, Collects),
     ) -> Self {
@@ -114,6 +117,7 @@ impl Tasks {
             snapshots,
             fetching: BTreeSet::new(),
             at_least_once: at_least_once(&plan),
+            local_state,
             running: BTreeMap::new(),
             seen: BTreeSet::new(),
             partitions: Partitions::new(&spec),
@@ -130,6 +134,14 @@ impl Tasks {
 
     pub(super) fn files(&self) -> Arc<FileSystems> {
         Arc::clone(&self.files)
+    }
+
+    /// Where the state is that tasks begin from.
+    pub(super) fn restore_from(&self) -> RestoreFrom {
+        RestoreFrom {
+            files: self.files(),
+            spool: self.local_state.as_ref().map(LocalState::directory),
+        }
     }
 
     /// Takes tasks that are to be deployed. Attempts that were deployed before are ignored: a message
@@ -250,6 +262,7 @@ impl Tasks {
             waker: wakers.get(&attempt).cloned().unwrap_or_default(),
             io: tokio::runtime::Handle::current(),
             files: Arc::clone(&self.files),
+            cold: self.local_state.as_ref().map(|state| state.backend.clone()),
             checkpoint,
             counters: Arc::new(TaskCounters::new(Arc::clone(&self.sources))),
             metrics: report::registry(&self.spec, &self.plan, attempt).task(),

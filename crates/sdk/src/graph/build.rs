@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use flott_model::{
     EdgeId, Exchange, JobEdge, JobGraph, JobVertex, OnceValue, OperatorMeta, OperatorUid,
-    PROTOCOL_VERSION, RuntimeMode, ShipStrategy,
+    PROTOCOL_VERSION, ROCKSDB, RuntimeMode, ShipStrategy,
 };
 use flott_operators::OperatorIdentity;
 use flott_record::hash::default_max_parallelism;
@@ -162,6 +162,7 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
             vertices,
             edges,
             protocol_version: PROTOCOL_VERSION,
+            capabilities: capabilities(),
             group_resources,
             ..JobGraph::default()
         },
@@ -170,6 +171,12 @@ pub(crate) fn build_plan(mut graph: StreamGraph, settings: GraphSettings) -> Pla
         edges: factories,
         buffer_timeout: settings.buffer_timeout,
     }
+}
+
+/// What this executable can do beyond the base.
+fn capabilities() -> Vec<String> {
+    let rocksdb = flott_state::cold::is_available().then(|| ROCKSDB.to_owned());
+    rocksdb.into_iter().collect()
 }
 
 /// Whether a node runs in the task of the node before it.

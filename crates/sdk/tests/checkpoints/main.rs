@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a failed helper is a failed test")]
 
+mod backends;
 mod exactly_once;
 mod frozen;
 mod memory;

@@ -9,6 +9,7 @@ use flott::window::{
     TumblingEventTimeWindows,
 };
 
+use crate::backends::Backend;
 use crate::exactly_once::{Failing, with_checkpoints};
 use crate::support::{environment, lines, text};
 
@@ -26,10 +27,11 @@ type FromLocal = &'static str;
 type Build = fn(DataStream<u64>) -> DataStream<String>;
 
 /// What the job shows; with failures, rolled back in memory or from storage.
-fn run(build: Build, failing: Option<(&Failing, FromLocal)>) -> Vec<String> {
+fn run(build: Build, failing: Option<(&Failing, FromLocal)>, backend: Backend) -> Vec<String> {
     let directory = tempfile::tempdir().unwrap();
     let output = directory.path().join("out");
     let env = environment(2);
+    backend.choose(&env, directory.path());
     let times = WatermarkStrategy::for_monotonous_timestamps()
         .with_timestamp_assigner(|n: &u64, _| n.cast_signed());
     let mut source = flott::source::DataGeneratorSource::new(|index| index, RECORDS);
@@ -54,18 +56,22 @@ fn run(build: Build, failing: Option<(&Failing, FromLocal)>) -> Vec<String> {
 }
 
 fn check(name: &str, build: Build, calls_between_failures: u64) {
-    let undisturbed = run(build, None);
+    let undisturbed = run(build, None, Backend::HashMap);
     assert!(!undisturbed.is_empty(), "{name}");
-    for from_local in ["true", "false"] {
+    let both = |backend| ["true", "false"].map(|from_local| (backend, from_local));
+    for (backend, from_local) in [Backend::HashMap, Backend::RocksDb]
+        .into_iter()
+        .flat_map(both)
+    {
+        let name = format!("{name}, {backend:?}, from local: {from_local}");
         let failing = Failing::new(calls_between_failures, 3);
-        let shown = run(build, Some((&failing, from_local)));
+        let shown = run(build, Some((&failing, from_local)), backend);
         assert!(failing.happened() > 0, "{name}: nothing failed");
         let differences = undisturbed.iter().zip(&shown).filter(|(a, b)| a != b);
         let first: Vec<_> = differences.take(5).collect();
         assert!(
             shown == undisturbed,
-            "{name}, from local: {from_local}: {} lines are shown, {} undisturbed; the first \
-             differences: {first:?}",
+            "{name}: {} lines are shown, {} undisturbed; the first differences: {first:?}",
             shown.len(),
             undisturbed.len()
         );

@@ -8,6 +8,7 @@ use flott::source::DataGeneratorSource;
 use flott::window::TumblingEventTimeWindows;
 use flott::{Error, JobStatus};
 
+use crate::backends::Backend;
 use crate::support::{environment, lines, text};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -62,7 +63,12 @@ fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// Runs the job until some of it is visible, then stops it with a savepoint.
 fn stopped(parallelism: u32, directory: &Path, drain: bool) -> String {
+    stopped_with(Backend::HashMap, parallelism, directory, drain)
+}
+
+fn stopped_with(backend: Backend, parallelism: u32, directory: &Path, drain: bool) -> String {
     let env = environment(parallelism);
+    backend.choose(&env, directory);
     env.configure("execution.checkpointing.interval", "50 ms")
         .unwrap();
     env.configure("execution.checkpointing.dir", text(&directory.join("chk")))
@@ -81,8 +87,12 @@ fn stopped(parallelism: u32, directory: &Path, drain: bool) -> String {
 }
 
 fn goes_on(from: u32, to: u32) {
+    goes_on_with((Backend::HashMap, from), (Backend::HashMap, to));
+}
+
+fn goes_on_with((old, from): (Backend, u32), (new, to): (Backend, u32)) {
     let directory = tempfile::tempdir().unwrap();
-    let path = stopped(from, directory.path(), false);
+    let path = stopped_with(old, from, directory.path(), false);
     let output = directory.path().join("out");
     let before = lines(&output).len();
     assert!(
@@ -90,6 +100,7 @@ fn goes_on(from: u32, to: u32) {
         "it ran to its end before it was stopped"
     );
     let env = environment(to);
+    new.choose(&env, directory.path());
     env.configure("execution.state-recovery.path", &path)
         .unwrap();
     build(&env, &output, FAST);
@@ -110,6 +121,13 @@ fn a_stopped_job_goes_on_with_more_subtasks() {
 #[test]
 fn a_stopped_job_goes_on_with_fewer_subtasks() {
     goes_on(4, 1);
+}
+
+#[test]
+fn a_job_goes_on_with_another_state_backend() {
+    goes_on_with((Backend::HashMap, 2), (Backend::RocksDb, 3));
+    goes_on_with((Backend::RocksDb, 2), (Backend::HashMap, 1));
+    goes_on_with((Backend::RocksDb, 2), (Backend::RocksDb, 2));
 }
 
 #[test]

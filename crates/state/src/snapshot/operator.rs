@@ -10,6 +10,7 @@ use super::format::StateEntry;
 use super::part::{ListPart, Part, TablePart, TablesPart, TimersPart};
 use super::writer::BlobWriter;
 use super::{Compression, StateDescription, StateKind};
+use crate::cold::TieredTable;
 use crate::{KeyedBackend, KeyedTable, OperatorBackend, StateError, SubKey, Timers};
 
 /// The state of one operator's subtask at one moment: cheap to make, written later by another
@@ -97,6 +98,26 @@ impl OperatorSnapshot {
             name: name.to_owned(),
             kind: StateKind::Table,
             rows: table.snapshot(),
+            cold: None,
+            hash_of: stable_hash::<K>,
+            expiry: None,
+        })
+    }
+
+    /// As [`table`](Self::table), with the rows that are not in memory.
+    ///
+    /// # Errors
+    /// As [`table`](Self::table).
+    pub fn tiered<K: Key, V: Record>(
+        &mut self,
+        name: &str,
+        table: &mut TieredTable<K, V>,
+    ) -> Result<(), StateError> {
+        self.add(TablePart {
+            name: name.to_owned(),
+            kind: StateKind::Table,
+            cold: table.view(),
+            rows: table.snapshot(),
             hash_of: stable_hash::<K>,
             expiry: None,
         })
@@ -115,7 +136,31 @@ impl OperatorSnapshot {
         let tables = tables.into_iter();
         self.add(TablesPart {
             name: name.to_owned(),
-            tables: tables.map(|(n, table)| (n, table.snapshot())).collect(),
+            tables: tables
+                .map(|(n, table)| (n, table.snapshot(), None))
+                .collect(),
+            hash_of: stable_hash::<K>,
+        })
+    }
+
+    /// As [`tables`](Self::tables), with the rows that are not in memory.
+    ///
+    /// # Errors
+    /// As [`table`](Self::table).
+    pub fn tiered_tables<'t, K: Key, N: Record, V: Record>(
+        &mut self,
+        name: &str,
+        tables: impl IntoIterator<Item = (N, &'t mut TieredTable<K, V>)>,
+    ) -> Result<(), StateError> {
+        let tables = tables.into_iter();
+        self.add(TablesPart {
+            name: name.to_owned(),
+            tables: tables
+                .map(|(n, table)| {
+                    let cold = table.view();
+                    (n, table.snapshot(), cold)
+                })
+                .collect(),
             hash_of: stable_hash::<K>,
         })
     }
@@ -139,10 +184,10 @@ impl OperatorSnapshot {
     /// All states of a backend, and its timers.
     ///
     /// # Errors
-    /// As [`table`](Self::table).
+    /// As [`table`](Self::table), and when rows could not be read before.
     pub fn keyed<K: Key>(&mut self, backend: &mut KeyedBackend<K>) -> Result<(), StateError> {
         backend
-            .snapshot()
+            .snapshot()?
             .into_iter()
             .try_for_each(|part| self.add_part(part))
     }

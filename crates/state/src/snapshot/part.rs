@@ -1,16 +1,18 @@
 //! What a snapshot is made of: each part holds one state as it was, and can write it later.
 
 use std::any::Any;
+use std::io;
 use std::sync::Arc;
 
-use flott_record::codec::encode;
+use flott_record::codec::{decode, encode};
 use flott_record::hash::key_group;
 use flott_record::schema::{Schema, schema_of};
 use flott_record::{Key, Record};
 use serde::de::DeserializeOwned;
 
 use super::StateKind;
-use super::writer::{BlobWriter, Heading};
+use super::writer::{BlobWriter, Heading, StateWriter};
+use crate::cold::{ColdView, cannot};
 use crate::ordered_map::OrderedMap;
 use crate::timers::TimersSnapshot;
 use crate::ttl::Live;
@@ -55,6 +57,8 @@ pub(crate) struct TablePart<R, V> {
     pub(crate) name: String,
     pub(crate) kind: StateKind,
     pub(crate) rows: TableSnapshot<R, V>,
+    /// The rows that were not in memory.
+    pub(crate) cold: Option<Arc<dyn ColdView>>,
     /// The hash that a row must be kept under.
     pub(crate) hash_of: fn(&R) -> u64,
     pub(crate) expiry: Option<Expiry<V>>,
@@ -86,24 +90,77 @@ impl<R: Record, V: Record> Part for TablePart<R, V> {
             key: Some(schema::<R>(&self.name)?),
             value: schema::<V>(&self.name)?,
         });
-        for (group, hash, key, value) in self.rows.by_group(max_parallelism) {
-            check_hash(&self.name, hash, (self.hash_of)(key))?;
-            let live = self
-                .expiry
-                .as_ref()
-                .map_or(Live::Whole, |expiry| (expiry.live)(value));
-            let value = match &live {
-                Live::Whole => value,
-                Live::Part(rest) => rest,
-                Live::Gone => continue,
-            };
-            state.row(group, |out| {
-                encode(key, out)?;
-                encode(value, out)
-            })?;
+        let mut hot = self.rows.by_group(max_parallelism).peekable();
+        if let Some(cold) = &self.cold {
+            let scanned = cold.scan(0..max_parallelism, &mut |group, key, value| {
+                while let Some(row) = hot.next_if(|row| row.0 <= group) {
+                    self.write_row(&mut state, row)?;
+                }
+                self.write_cold(&mut state, group, (key, value))
+            });
+            scanned.map_err(|error| error.of(&self.name))?;
+        }
+        for row in hot {
+            self.write_row(&mut state, row)?;
         }
         state.finish()
     }
+}
+
+impl<R: Record, V: Record> TablePart<R, V> {
+    fn write_row(
+        &self,
+        state: &mut StateWriter<'_, '_>,
+        (group, hash, key, value): (u32, u64, &R, &V),
+    ) -> Result<(), StateError> {
+        check_hash(&self.name, hash, (self.hash_of)(key))?;
+        let live = self
+            .expiry
+            .as_ref()
+            .map_or(Live::Whole, |expiry| (expiry.live)(value));
+        let value = match &live {
+            Live::Whole => value,
+            Live::Part(rest) => rest,
+            Live::Gone => return Ok(()),
+        };
+        state.row(group, |out| {
+            encode(key, out)?;
+            encode(value, out)
+        })
+    }
+
+    /// A row that was not in memory: its bytes are those that are wanted, unless it has expired.
+    fn write_cold(
+        &self,
+        state: &mut StateWriter<'_, '_>,
+        group: u32,
+        (key, value): (&[u8], &[u8]),
+    ) -> Result<(), StateError> {
+        if let Some(expiry) = &self.expiry {
+            let decoded: V = decode_cold(&self.name, value)?;
+            match (expiry.live)(&decoded) {
+                Live::Whole => {}
+                Live::Gone => return Ok(()),
+                Live::Part(rest) => {
+                    return state.row(group, |out| {
+                        out.extend_from_slice(key);
+                        encode(&rest, out)
+                    });
+                }
+            }
+        }
+        state.row(group, |out| {
+            out.extend_from_slice(key);
+            out.extend_from_slice(value);
+            Ok(())
+        })
+    }
+}
+
+/// A key or a value of a cold store.
+pub(super) fn decode_cold<T: Record>(state: &str, mut bytes: &[u8]) -> Result<T, StateError> {
+    let decoded = decode(&mut bytes);
+    decoded.map_err(|error| cannot(state, "decoded", io::Error::other(error)))
 }
 
 /// Otherwise nobody would find the row after a restore.
@@ -119,7 +176,8 @@ fn check_hash(state: &str, kept: u64, right: u64) -> Result<(), StateError> {
 /// The rows of several tables with the same keys, one per namespace.
 pub(crate) struct TablesPart<K, N, V> {
     pub(crate) name: String,
-    pub(crate) tables: Vec<(N, TableSnapshot<K, V>)>,
+    /// With the rows that were not in memory.
+    pub(crate) tables: Vec<(N, TableSnapshot<K, V>, Option<Arc<dyn ColdView>>)>,
     pub(crate) hash_of: fn(&K) -> u64,
 }
 
@@ -130,7 +188,7 @@ impl<K: Key, N: Record, V: Record> Part for TablesPart<K, N, V> {
 
     fn allocated_bytes(&self) -> usize {
         let tables = self.tables.iter();
-        tables.map(|(_, rows)| rows.allocated_bytes()).sum()
+        tables.map(|(_, rows, _)| rows.allocated_bytes()).sum()
     }
 
     fn kind(&self) -> StateKind {
@@ -149,14 +207,26 @@ impl<K: Key, N: Record, V: Record> Part for TablesPart<K, N, V> {
         let mut tables: Vec<_> = self
             .tables
             .iter()
-            .map(|(namespace, rows)| (namespace, rows.by_group(max_parallelism).peekable()))
+            .map(|(namespace, rows, cold)| {
+                (namespace, rows.by_group(max_parallelism).peekable(), cold)
+            })
             .collect();
+        let has_cold = self.tables.iter().any(|(_, _, cold)| cold.is_some());
+        let mut next = 0;
         loop {
-            let groups = tables.iter_mut().filter_map(|(_, rows)| rows.peek());
-            let Some(group) = groups.map(|(group, ..)| *group).min() else {
+            let groups = tables.iter_mut().filter_map(|(_, rows, _)| rows.peek());
+            let hot = groups.map(|(group, ..)| *group).min();
+            // Cold rows may be of any group.
+            let group = if has_cold {
+                Some(next).filter(|group| *group < max_parallelism)
+            } else {
+                hot
+            };
+            let Some(group) = group else {
                 return state.finish();
             };
-            for (namespace, rows) in &mut tables {
+            next = group + 1;
+            for (namespace, rows, cold) in &mut tables {
                 while let Some((_, hash, key, value)) = rows.next_if(|row| row.0 == group) {
                     check_hash(&self.name, hash, (self.hash_of)(key))?;
                     state.row(group, |out| {
@@ -165,6 +235,18 @@ impl<K: Key, N: Record, V: Record> Part for TablesPart<K, N, V> {
                         encode(value, out)
                     })?;
                 }
+                let Some(cold) = cold else {
+                    continue;
+                };
+                let scanned = cold.scan(group..next, &mut |group, key, value| {
+                    state.row(group, |out| {
+                        out.extend_from_slice(key);
+                        encode(*namespace, out)?;
+                        out.extend_from_slice(value);
+                        Ok(())
+                    })
+                });
+                scanned.map_err(|error| error.of(&self.name))?;
             }
         }
     }

@@ -148,6 +148,7 @@ impl Blob {
                     source,
                 },
                 RowError::Wrong(found) => self.corrupt(state, offset, found),
+                RowError::Kept(error) => error,
             })?;
         }
         if bytes.is_empty() {
@@ -164,6 +165,14 @@ pub(super) enum RowError {
     Codec(CodecError),
     /// It can, but should not be there.
     Wrong(&'static str),
+    /// It cannot be kept where it should be.
+    Kept(StateError),
+}
+
+impl From<StateError> for RowError {
+    fn from(error: StateError) -> Self {
+        Self::Kept(error)
+    }
 }
 
 impl From<CodecError> for RowError {

@@ -14,6 +14,7 @@ use self::blobs::Blobs;
 use self::retained::Retained;
 use super::format::Origin;
 use super::{OperatorSnapshot, StateBlob, StateKind};
+use crate::cold::TieredTable;
 use crate::{KeyedTable, StateError, SubKey, Timers};
 
 /// Who restores: which subtask of how many, and which key groups are its own.
@@ -263,6 +264,37 @@ impl RestoredOperator {
         self.keyed_rows(Wanted::plain(StateKind::Table, name), stable_hash::<K>)
     }
 
+    /// Puts the rows of a table of the operator into `table`, which has none: those that do not fit
+    /// into memory go where it keeps such rows.
+    ///
+    /// # Errors
+    /// As [`table`](Self::table), and when rows cannot be kept.
+    pub fn tiered<K: Key, V: Record>(
+        &self,
+        name: &str,
+        table: &mut TieredTable<K, V>,
+    ) -> Result<(), StateError> {
+        let wanted = Wanted::plain(StateKind::Table, name);
+        self.fill(wanted, stable_hash::<K>, table)
+    }
+
+    /// As [`keyed_rows`](Self::keyed_rows), into a table that may have a cold tier.
+    pub(crate) fn fill<R: Record + Eq, V: Record>(
+        &self,
+        wanted: Wanted<'_>,
+        hash_of: fn(&R) -> u64,
+        table: &mut TieredTable<R, V>,
+    ) -> Result<(), StateError> {
+        if !table.is_tiered() {
+            *table = self.keyed_rows(wanted, hash_of)?.into();
+            return Ok(());
+        }
+        match self.claim(wanted) {
+            Found::Blobs(blobs) => blobs.fill(self.place(), wanted, hash_of, table),
+            Found::Retained(parts) => retained::fill(parts, wanted, hash_of, table),
+        }
+    }
+
     /// The rows of a state of this subtask as a table. `hash_of` tells under which hash a row is kept.
     pub(crate) fn keyed_rows<R: Record + Eq, V: Record>(
         &self,
@@ -286,8 +318,28 @@ impl RestoredOperator {
     ) -> Result<Vec<(N, KeyedTable<K, V>)>, StateError> {
         let wanted = Wanted::plain(StateKind::Table, name);
         match self.claim(wanted) {
-            Found::Blobs(blobs) => blobs.tables(self.place(), wanted),
+            Found::Blobs(blobs) => {
+                let tables = blobs.tables(self.place(), wanted, &mut |_| TieredTable::default())?;
+                let tables = tables.into_iter();
+                Ok(tables.map(|(n, table)| (n, table.into_hot())).collect())
+            }
             Found::Retained(parts) => retained::tables(parts, wanted),
+        }
+    }
+
+    /// As [`tables`](Self::tables); `make` makes the table for what tells it from the others.
+    ///
+    /// # Errors
+    /// As [`tiered`](Self::tiered).
+    pub fn tiered_tables<K: Key, N: Record + PartialEq, V: Record>(
+        &self,
+        name: &str,
+        mut make: impl FnMut(&N) -> TieredTable<K, V>,
+    ) -> Result<Vec<(N, TieredTable<K, V>)>, StateError> {
+        let wanted = Wanted::plain(StateKind::Table, name);
+        match self.claim(wanted) {
+            Found::Blobs(blobs) => blobs.tables(self.place(), wanted, &mut make),
+            Found::Retained(parts) => retained::tiered_tables(parts, wanted, &mut make),
         }
     }
 

@@ -1,11 +1,15 @@
 //! The panes of one subtask, in order of time, and how far their windows have fired.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
+use flott_record::hash::{key_group, stable_hash};
 use flott_record::{Key, Record};
-use flott_state::{KeyedTable, OperatorSnapshot, RestoredOperator, StateError};
+use flott_state::cold::{OperatorTiers, TieredTable};
+use flott_state::{KeyedTable, OperatorSnapshot, RestorePlace, RestoredOperator, StateError};
 
-use super::walk::{Rows, Walk};
+use super::walk::{Part, Rows, Walk};
+use crate::SubtaskContext;
 use crate::window::periods::Periods;
 
 /// States: the panes by their start, and how far windows have fired.
@@ -18,11 +22,48 @@ struct Pane<K, V> {
     last: i64,
     /// Some of its windows have fired.
     fired: bool,
-    rows: KeyedTable<K, V>,
+    rows: TieredTable<K, V>,
 }
+
+/// Where panes are, and whose.
+pub(super) struct Place {
+    /// Where rows are kept that do not fit into memory; `None`: all do.
+    tiers: Option<OperatorTiers>,
+    /// The key groups of the subtask, of how many.
+    groups: Range<u32>,
+    max_parallelism: u32,
+}
+
+impl Place {
+    pub(super) fn of(context: &SubtaskContext, tiers: Option<OperatorTiers>) -> Self {
+        let (of, all) = (context.parallelism, context.max_parallelism);
+        let place = RestorePlace::new(context.subtask, of, all, of);
+        Self {
+            tiers,
+            groups: place.key_groups,
+            max_parallelism: all,
+        }
+    }
+
+    fn table<K: Key, V: Record>(&self) -> TieredTable<K, V> {
+        let tiers = self.tiers.as_ref();
+        tiers.map_or_else(TieredTable::default, |tiers| tiers.table(PANES))
+    }
+
+    /// How many key groups are looked at together where not all rows are in memory.
+    fn step(&self, parts: u32) -> u32 {
+        (self.groups.len() as u32).div_ceil(parts).max(1)
+    }
+}
+
+/// The cold rows of a pane are walked through in so many parts; those of several panes, which are
+/// merged and for each of which the rows in memory are looked through, in fewer.
+const PARTS: u32 = 128;
+const MERGED_PARTS: u32 = 16;
 
 /// Panes with rows.
 pub(super) struct PaneStore<K, V> {
+    place: Place,
     periods: Periods,
     length: i64,
     panes: VecDeque<Pane<K, V>>,
@@ -35,12 +76,13 @@ pub(super) struct PaneStore<K, V> {
     /// Nothing is to be done before this time; `i64::MAX`: there is nothing to do.
     next: i64,
     /// The table of a pane that has gone: its memory is used again.
-    spare: KeyedTable<K, V>,
+    spare: Option<TieredTable<K, V>>,
 }
 
 impl<K: Key, V: Record> PaneStore<K, V> {
-    pub(super) fn new(periods: Periods, length: i64) -> Self {
+    pub(super) fn new(place: Place, periods: Periods, length: i64) -> Self {
         Self {
+            place,
             periods,
             length,
             panes: VecDeque::new(),
@@ -48,7 +90,7 @@ impl<K: Key, V: Record> PaneStore<K, V> {
             fired: i64::MIN,
             cleared: i64::MIN,
             next: i64::MAX,
-            spare: KeyedTable::new(),
+            spare: None,
         }
     }
 
@@ -77,11 +119,12 @@ impl<K: Key, V: Record> PaneStore<K, V> {
             Ok(at) => at,
             Err(at) => {
                 let end = self.first_end(start);
+                let rows = self.spare.take();
                 let pane = Pane {
                     start,
                     last: start.saturating_add(self.length - 1),
                     fired: end <= reached,
-                    rows: std::mem::take(&mut self.spare),
+                    rows: rows.unwrap_or_else(|| self.place.table()),
                 };
                 self.panes.insert(at, pane);
                 // If some of its windows have fired, it is soon found out what comes next.
@@ -96,6 +139,36 @@ impl<K: Key, V: Record> PaneStore<K, V> {
     pub(super) fn hot(&mut self) -> (bool, &mut KeyedTable<K, V>) {
         let pane = &mut self.panes[self.hot];
         (pane.fired, &mut pane.rows)
+    }
+
+    /// Whether rows may be elsewhere than in memory.
+    pub(super) fn is_tiered(&self) -> bool {
+        self.place.tiers.is_some()
+    }
+
+    /// A row of that time and key comes soon: what its pane has of the key is fetched if it is not in
+    /// memory.
+    pub(super) fn want(&mut self, timestamp: i64, hash: u64, key: &K) -> Result<(), StateError> {
+        let start = self.periods.pane_start(self.length, timestamp);
+        match self.panes.binary_search_by(|pane| pane.start.cmp(&start)) {
+            Ok(at) => self.panes[at].rows.want(hash, key),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Fetches what is wanted.
+    pub(super) fn fetch(&mut self) -> Result<(), StateError> {
+        let mut panes = self.panes.iter_mut();
+        panes.try_for_each(|pane| pane.rows.fetch())
+    }
+
+    /// Moves rows out of memory that do not fit there. Not during a walk.
+    pub(super) fn make_room(&mut self) -> Result<(), StateError> {
+        if !self.is_tiered() {
+            return Ok(());
+        }
+        let mut panes = self.panes.iter_mut();
+        panes.try_for_each(|pane| pane.rows.make_room())
     }
 
     /// The last time of the first window of the pane that begins there.
@@ -159,6 +232,18 @@ impl<K: Key, V: Record> PaneStore<K, V> {
             walk.rows = Rows::Pane(window.start);
             return;
         }
+        if self
+            .panes
+            .range(window.clone())
+            .any(|pane| pane.rows.has_cold())
+        {
+            let part = Part::before(self.place.groups.start);
+            walk.rows = Rows::MergedParts {
+                panes: window,
+                part,
+            };
+            return;
+        }
         let mut merged = first.rows.clone();
         for pane in panes {
             for (hash, key, value) in pane.rows.iter() {
@@ -173,6 +258,84 @@ impl<K: Key, V: Record> PaneStore<K, V> {
         walk.rows = Rows::Merged(merged);
     }
 
+    /// Behind the last row: brings the walk to rows that were not in memory. Whether there are any.
+    pub(super) fn advance(
+        &self,
+        walk: &mut Walk<K, V>,
+        merge: impl FnMut(&mut V, V),
+    ) -> Result<bool, StateError> {
+        walk.from = 0;
+        match &mut walk.rows {
+            Rows::Unknown | Rows::Merged(_) => return Ok(false),
+            Rows::Pane(at) => {
+                let at = *at;
+                let Some(pane) = self.panes.get(at).filter(|pane| pane.rows.has_cold()) else {
+                    return Ok(false);
+                };
+                let mut part = Part::before(self.place.groups.start);
+                self.next_cold(pane, &mut part)?;
+                walk.rows = Rows::Cold { pane: at, part };
+            }
+            Rows::Cold { pane, part } => {
+                if let Some(pane) = self.panes.get(*pane) {
+                    self.next_cold(pane, part)?;
+                }
+            }
+            Rows::MergedParts { panes, part } => {
+                self.next_merged(panes.clone(), part, merge)?;
+            }
+        }
+        Ok(walk.rows.has_part())
+    }
+
+    /// The next cold rows of a pane.
+    fn next_cold(&self, pane: &Pane<K, V>, part: &mut Part<K, V>) -> Result<(), StateError> {
+        part.rows.clear();
+        let step = self.place.step(PARTS);
+        while part.rows.is_empty() && part.next < self.place.groups.end {
+            let groups = part.next..part.next + step;
+            part.next = groups.end;
+            pane.rows.each_cold_row(groups, |key, value| {
+                part.rows.insert_new(stable_hash(&key), key, value);
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The next rows of several panes, merged.
+    fn next_merged(
+        &self,
+        panes: Range<usize>,
+        part: &mut Part<K, V>,
+        mut merge: impl FnMut(&mut V, V),
+    ) -> Result<(), StateError> {
+        part.rows.clear();
+        let step = self.place.step(MERGED_PARTS);
+        let all = self.place.max_parallelism;
+        while part.rows.is_empty() && part.next < self.place.groups.end {
+            let groups = part.next..part.next + step;
+            part.next = groups.end;
+            for pane in self.panes.range(panes.clone()) {
+                let rows = &mut part.rows;
+                let mut add = |hash, key: K, value: V| match rows.get_mut(hash, &key) {
+                    Some(present) => merge(present, value),
+                    None => {
+                        rows.insert_new(hash, key, value);
+                    }
+                };
+                for (hash, key, value) in pane.rows.iter() {
+                    if groups.contains(&key_group(hash, all)) {
+                        add(hash, key.clone(), value.clone());
+                    }
+                }
+                pane.rows.each_cold_row(groups.clone(), |key, value| {
+                    add(stable_hash(&key), key, value);
+                })?;
+            }
+        }
+        Ok(())
+    }
+
     /// The next row of a walk.
     #[inline]
     pub(super) fn step<'a>(
@@ -181,8 +344,16 @@ impl<K: Key, V: Record> PaneStore<K, V> {
     ) -> Option<(u64, &'a K, &'a mut V)> {
         let rows = match &mut walk.rows {
             Rows::Unknown => return None,
-            Rows::Merged(rows) => rows,
-            Rows::Pane(at) => &mut self.panes.get_mut(*at)?.rows,
+            Rows::Merged(rows)
+            | Rows::Cold {
+                part: Part { rows, .. },
+                ..
+            }
+            | Rows::MergedParts {
+                part: Part { rows, .. },
+                ..
+            } => rows,
+            Rows::Pane(at) => &mut *self.panes.get_mut(*at)?.rows,
         };
         let (slot, hash, key, value) = rows.next_row(walk.from)?;
         walk.from = slot + 1;
@@ -227,8 +398,9 @@ impl<K: Key, V: Record> PaneStore<K, V> {
                 self.hot = usize::MAX;
                 let mut rows = pane.rows;
                 rows.clear();
-                if rows.allocated_bytes() > self.spare.allocated_bytes() {
-                    self.spare = rows;
+                let spare = self.spare.as_ref();
+                if spare.is_none_or(|spare| rows.allocated_bytes() > spare.allocated_bytes()) {
+                    self.spare = Some(rows);
                 }
             }
         }
@@ -267,14 +439,15 @@ impl<K: Key, V: Record> PaneStore<K, V> {
 
     /// The value of a key in a window.
     pub(super) fn merged(
-        &self,
+        &mut self,
         start: i64,
         hash: u64,
         key: &K,
         mut merge: impl FnMut(&mut V, V),
-    ) -> Option<V> {
+    ) -> Result<Option<V>, StateError> {
         let mut merged: Option<V> = None;
-        for pane in self.panes.range(self.of_window(start)) {
+        for pane in self.panes.range_mut(self.of_window(start)) {
+            pane.rows.load(hash, key)?;
             let Some(value) = pane.rows.get(hash, key) else {
                 continue;
             };
@@ -283,7 +456,7 @@ impl<K: Key, V: Record> PaneStore<K, V> {
                 None => merged = Some(value.clone()),
             }
         }
-        merged
+        Ok(merged)
     }
 
     /// Hands over the panes, and how far their windows have fired.
@@ -293,7 +466,7 @@ impl<K: Key, V: Record> PaneStore<K, V> {
         snapshot: &mut OperatorSnapshot,
     ) -> Result<(), StateError> {
         let panes = self.panes.iter_mut();
-        snapshot.tables(PANES, panes.map(|pane| (pane.start, &mut pane.rows)))?;
+        snapshot.tiered_tables(PANES, panes.map(|pane| (pane.start, &mut pane.rows)))?;
         if reached == i64::MIN {
             return Ok(());
         }
@@ -303,7 +476,7 @@ impl<K: Key, V: Record> PaneStore<K, V> {
     /// Takes over the panes of a checkpoint. The time that was reached: what is late stays late, and
     /// no window fires twice.
     pub(super) fn restore(&mut self, restored: &RestoredOperator) -> Result<i64, StateError> {
-        let mut panes: Vec<(i64, KeyedTable<K, V>)> = restored.tables(PANES)?;
+        let mut panes = restored.tiered_tables(PANES, |_: &i64| self.place.table())?;
         panes.sort_unstable_by_key(|(start, _)| *start);
         let all: Vec<(u32, [i64; 3])> = restored.value(REACHED)?;
         // All subtasks have seen the same watermarks before the barrier.
@@ -325,10 +498,9 @@ impl<K: Key, V: Record> PaneStore<K, V> {
 
     /// Forgets everything.
     pub(super) fn reset(&mut self) {
-        *self = Self {
-            spare: std::mem::take(&mut self.spare),
-            ..Self::new(self.periods, self.length)
-        };
-        self.spare.clear();
+        self.panes.clear();
+        self.hot = 0;
+        (self.fired, self.cleared) = (i64::MIN, i64::MIN);
+        self.next = i64::MAX;
     }
 }

@@ -1,5 +1,7 @@
 //! A walk through the rows of one window, which can stop at any row.
 
+use std::ops::Range;
+
 use flott_state::KeyedTable;
 
 /// Which rows are walked through.
@@ -8,8 +10,41 @@ pub(super) enum Rows<K, V> {
     Unknown,
     /// Those of the pane at that position: panes neither come nor go during a walk.
     Pane(usize),
+    /// Those of the pane that are not in memory, a part of the key groups after the other.
+    Cold { pane: usize, part: Part<K, V> },
     /// Those of several panes, merged.
     Merged(KeyedTable<K, V>),
+    /// The same where some are not in memory, a part of the key groups after the other.
+    MergedParts {
+        panes: Range<usize>,
+        part: Part<K, V>,
+    },
+}
+
+impl<K, V> Rows<K, V> {
+    /// Whether there are rows of a part of the key groups.
+    pub(super) fn has_part(&self) -> bool {
+        match self {
+            Self::Cold { part, .. } | Self::MergedParts { part, .. } => !part.rows.is_empty(),
+            Self::Unknown | Self::Pane(_) | Self::Merged(_) => false,
+        }
+    }
+}
+
+/// The rows of some key groups, and the first group behind them.
+pub(super) struct Part<K, V> {
+    pub(super) rows: KeyedTable<K, V>,
+    pub(super) next: u32,
+}
+
+impl<K, V> Part<K, V> {
+    /// Before the first group.
+    pub(super) fn before(first: u32) -> Self {
+        Self {
+            rows: KeyedTable::new(),
+            next: first,
+        }
+    }
 }
 
 /// A walk through a window.

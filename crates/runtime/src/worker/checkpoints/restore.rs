@@ -1,6 +1,9 @@
 //! Reads the state that tasks begin from.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -30,6 +33,17 @@ pub(in crate::worker) struct Place {
     pub(in crate::worker) max_parallelism: u32,
 }
 
+/// State that is longer is kept on disk until it is restored, where there is a place for that.
+const MOST_IN_MEMORY: u64 = 1 << 20;
+
+/// Where state is read from, and where much of it waits until it is restored.
+#[derive(Clone)]
+pub(in crate::worker) struct RestoreFrom {
+    pub(in crate::worker) files: Arc<FileSystems>,
+    /// `None`: in memory, as state will be there.
+    pub(in crate::worker) spool: Option<PathBuf>,
+}
+
 impl Place {
     fn of(&self, operator: &OperatorRestore) -> RestorePlace {
         let subtask = self.attempt.subtask;
@@ -40,7 +54,7 @@ impl Place {
 
 /// Brings what one task begins from: of the worker's memory what it has kept, else from storage.
 pub(in crate::worker) struct Fetch {
-    pub(in crate::worker) files: Arc<FileSystems>,
+    pub(in crate::worker) from: RestoreFrom,
     pub(in crate::worker) place: Place,
     /// What the worker has kept of the checkpoint.
     pub(in crate::worker) kept: Option<Operators>,
@@ -121,7 +135,7 @@ impl Fetch {
             let blob = Box::new(handle.inline.clone());
             return Ok(Opened { blob, read: 0 });
         }
-        let blob = read(&self.files, directory, handle).await?;
+        let blob = read(&self.from, directory, handle).await?;
         let read = handle.length;
         Ok(Opened { blob, read })
     }
@@ -162,7 +176,7 @@ fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
 }
 
 async fn read(
-    files: &FileSystems,
+    files: &RestoreFrom,
     directory: &str,
     handle: &StateHandle,
 ) -> Result<Box<dyn StateBlob>, TaskError> {
@@ -171,43 +185,107 @@ async fn read(
     } else {
         join(directory, &handle.file)
     };
-    let bytes = read_range(files, &path, handle.offset, handle.length).await;
-    let bytes = bytes.map_err(|error| {
+    let failed = |error: &dyn std::fmt::Display| {
         TaskError::transient(format!("state cannot be read from '{path}': {error}"))
-    })?;
-    if bytes.len() as u64 != handle.length {
-        return Err(TaskError::fatal(format!(
-            "state cannot be read from '{path}': the file ends after {} of {} bytes from {} on; \
-             it is not the file that the checkpoint was written to",
-            bytes.len(),
-            handle.length,
-            handle.offset
-        )));
-    }
-    Ok(Box::new(bytes))
+    };
+    let kept: Box<dyn StateBlob> = match &files.spool {
+        Some(spool) if handle.length > MOST_IN_MEMORY => {
+            let (file, length) = spool_range(files, spool, (&path, handle)).await?;
+            check_length(&path, handle, length)?;
+            Box::new(file)
+        }
+        _ => {
+            let mut bytes = Vec::new();
+            let take = |chunk: &Bytes| {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            };
+            let read = read_range(&files.files, &path, handle, take).await;
+            let length = read.map_err(|error| failed(&error))?;
+            check_length(&path, handle, length)?;
+            Box::new(bytes)
+        }
+    };
+    Ok(kept)
 }
 
+fn check_length(path: &str, handle: &StateHandle, read: u64) -> Result<(), TaskError> {
+    if read == handle.length {
+        return Ok(());
+    }
+    Err(TaskError::fatal(format!(
+        "state cannot be read from '{path}': the file ends after {read} of {} bytes from {} on; it is \
+         not the file that the checkpoint was written to",
+        handle.length, handle.offset
+    )))
+}
+
+/// Copies state into a file that nobody else sees and that goes when it is closed.
+async fn spool_range(
+    files: &RestoreFrom,
+    spool: &Path,
+    (path, handle): (&str, &StateHandle),
+) -> Result<(File, u64), TaskError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        let spool = spool.display();
+        TaskError::transient(format!(
+            "state from '{path}' cannot be copied to '{spool}': {error}"
+        ))
+    };
+    let mut file = unnamed(spool).map_err(|error| failed(&error))?;
+    // Into the page cache: as fast as memory, mostly.
+    let take = |chunk: &Bytes| file.write_all(chunk);
+    let read = read_range(&files.files, path, handle, take).await;
+    let length = read.map_err(|error| failed(&error))?;
+    Ok((file, length))
+}
+
+fn unnamed(directory: &Path) -> io::Result<File> {
+    let path = directory.join(format!("restore-{}", uuid::Uuid::new_v4()));
+    let mut options = File::options();
+    let file = options
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
+
+/// Why state could not be read or copied.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Read(#[from] FileSystemError),
+    #[error(transparent)]
+    Copy(#[from] io::Error),
+}
+
+/// Gives the bytes that there are to `take`. How many there were.
 async fn read_range(
     files: &FileSystems,
     path: &str,
-    offset: u64,
-    length: u64,
-) -> Result<Vec<u8>, FileSystemError> {
+    handle: &StateHandle,
+    mut take: impl FnMut(&Bytes) -> io::Result<()> + Send,
+) -> Result<u64, Failed> {
     let (fs, path) = files.resolve(path)?;
     let reader = fs.open(&path).await?;
     // A damaged length must not reserve memory for what is not there.
-    let there = reader.len().saturating_sub(offset).min(length);
-    let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or(0));
-    while (bytes.len() as u64) < there {
-        let at = bytes.len() as u64;
-        let wanted = (there - at).min(READ_CHUNK as u64) as usize;
-        let chunk: Bytes = reader.read_at(offset + at, wanted).await?;
+    let there = reader
+        .len()
+        .saturating_sub(handle.offset)
+        .min(handle.length);
+    let mut read = 0;
+    while read < there {
+        let wanted = (there - read).min(READ_CHUNK as u64) as usize;
+        let chunk: Bytes = reader.read_at(handle.offset + read, wanted).await?;
         if chunk.is_empty() {
             break;
         }
-        bytes.extend_from_slice(&chunk);
+        take(&chunk)?;
+        read += chunk.len() as u64;
     }
-    Ok(bytes)
+    Ok(read)
 }
 
 #[cfg(test)]

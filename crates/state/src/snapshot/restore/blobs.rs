@@ -12,6 +12,7 @@ use super::super::part::schema;
 use super::super::reader::{Blob, RowError};
 use super::super::{StateBlob, StateKind};
 use super::{RestorePlace, Wanted, id};
+use crate::cold::TieredTable;
 use crate::{KeyedTable, StateError, SubKey, TimeDomain, Timers};
 
 const TWICE: &str = "the same key twice";
@@ -74,12 +75,31 @@ impl Blobs {
         Ok(table)
     }
 
+    /// As [`table`](Self::table), into a table that may have a cold tier.
+    pub(super) fn fill<R: Record + Eq, V: Record>(
+        &self,
+        place: &RestorePlace,
+        wanted: Wanted<'_>,
+        hash_of: fn(&R) -> u64,
+        table: &mut TieredTable<R, V>,
+    ) -> Result<(), StateError> {
+        self.each_row(place, wanted, |key: R, value: V, groups| {
+            let hash = hash_of(&key);
+            if is_own(place, hash, groups)? && !table.fill(hash, key, value)? {
+                return Err(RowError::Wrong(TWICE));
+            }
+            Ok(())
+        })?;
+        table.make_room()
+    }
+
     pub(super) fn tables<K: Key, N: Record + PartialEq, V: Record>(
         &self,
         place: &RestorePlace,
         wanted: Wanted<'_>,
-    ) -> Result<Vec<(N, KeyedTable<K, V>)>, StateError> {
-        let mut tables: Vec<(N, KeyedTable<K, V>)> = Vec::new();
+        make: &mut dyn FnMut(&N) -> TieredTable<K, V>,
+    ) -> Result<Vec<(N, TieredTable<K, V>)>, StateError> {
+        let mut tables: Vec<(N, TieredTable<K, V>)> = Vec::new();
         let mut last = 0;
         self.each_row(
             place,
@@ -96,15 +116,19 @@ impl Blobs {
                     let known = tables.iter().position(|(known, _)| *known == namespace);
                     last = known.unwrap_or(tables.len());
                     if known.is_none() {
-                        tables.push((namespace, KeyedTable::new()));
+                        let table = make(&namespace);
+                        tables.push((namespace, table));
                     }
                 }
-                match tables[last].1.insert(hash, key, value) {
-                    None => Ok(()),
-                    Some(_) => Err(RowError::Wrong(TWICE)),
+                match tables[last].1.fill(hash, key, value)? {
+                    true => Ok(()),
+                    false => Err(RowError::Wrong(TWICE)),
                 }
             },
         )?;
+        for (_, table) in &mut tables {
+            table.make_room()?;
+        }
         Ok(tables)
     }
 

@@ -6,10 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use flott_record::{Key, Record};
 
-use super::super::part::{BroadcastPart, ListPart, Part, TablePart, TablesPart, TimersPart};
+use super::super::part::{
+    BroadcastPart, ListPart, Part, TablePart, TablesPart, TimersPart, decode_cold,
+};
 use super::super::{OperatorSnapshot, StateKind};
 use super::{StateId, Wanted, id};
-use crate::{KeyedTable, StateError, SubKey, Timers};
+use crate::cold::{ColdView, TieredTable};
+use crate::{KeyedTable, StateError, SubKey, TableSnapshot, Timers};
+
+/// All key groups that there can be: the rows of a snapshot are its subtask's own.
+const MOST_KEY_GROUPS: u32 = 1 << 15;
 
 /// The parts of a snapshot that have been kept. Keyed ones are handed out once: from then on they hold
 /// nothing that whoever kept the snapshot lets go.
@@ -90,6 +96,60 @@ pub(super) fn table<R: Record, V: Record>(
     Ok(KeyedTable::from_snapshot(&part.rows))
 }
 
+/// As [`table`], into a table that has a cold tier.
+pub(super) fn fill<R: Record + Eq, V: Record>(
+    retained: &Retained,
+    wanted: Wanted<'_>,
+    hash_of: fn(&R) -> u64,
+    table: &mut TieredTable<R, V>,
+) -> Result<(), StateError> {
+    let Some(part) = retained.part(wanted)? else {
+        return Ok(());
+    };
+    let part = known::<TablePart<R, V>>(&part, wanted)?;
+    take(wanted.name, hash_of, (&part.rows, &part.cold), table)
+}
+
+fn take<R: Record + Eq, V: Record>(
+    state: &str,
+    hash_of: fn(&R) -> u64,
+    (rows, cold): (&TableSnapshot<R, V>, &Option<Arc<dyn ColdView>>),
+    table: &mut TieredTable<R, V>,
+) -> Result<(), StateError> {
+    **table = KeyedTable::from_snapshot(rows);
+    if let Some(cold) = cold {
+        let scanned = cold.scan(0..MOST_KEY_GROUPS, &mut |_, key, value| {
+            let key: R = decode_cold(state, key)?;
+            let value = decode_cold(state, value)?;
+            table.fill(hash_of(&key), key, value)?;
+            Ok(())
+        });
+        scanned.map_err(|error| error.of(state))?;
+    }
+    table.make_room()
+}
+
+pub(super) fn tiered_tables<K: Key, N: Record, V: Record>(
+    retained: &Retained,
+    wanted: Wanted<'_>,
+    make: &mut dyn FnMut(&N) -> TieredTable<K, V>,
+) -> Result<Vec<(N, TieredTable<K, V>)>, StateError> {
+    let Some(part) = retained.part(wanted)? else {
+        return Ok(Vec::new());
+    };
+    let part = known::<TablesPart<K, N, V>>(&part, wanted)?;
+    let mut tables = Vec::new();
+    for (namespace, rows, cold) in &part.tables {
+        if rows.is_empty() && cold.is_none() {
+            continue;
+        }
+        let mut table = make(namespace);
+        take(wanted.name, part.hash_of, (rows, cold), &mut table)?;
+        tables.push((namespace.clone(), table));
+    }
+    Ok(tables)
+}
+
 pub(super) fn tables<K: Key, N: Record, V: Record>(
     retained: &Retained,
     wanted: Wanted<'_>,
@@ -98,9 +158,9 @@ pub(super) fn tables<K: Key, N: Record, V: Record>(
         return Ok(Vec::new());
     };
     let part = known::<TablesPart<K, N, V>>(&part, wanted)?;
-    let tables = part.tables.iter().filter(|(_, rows)| !rows.is_empty());
+    let tables = part.tables.iter().filter(|(_, rows, _)| !rows.is_empty());
     let tables =
-        tables.map(|(namespace, rows)| (namespace.clone(), KeyedTable::from_snapshot(rows)));
+        tables.map(|(namespace, rows, _)| (namespace.clone(), KeyedTable::from_snapshot(rows)));
     Ok(tables.collect())
 }
 

@@ -1,3 +1,5 @@
+//! What a worker keeps, and what it lets go.
+
 use std::collections::BTreeMap;
 
 use flott_config::Configuration;

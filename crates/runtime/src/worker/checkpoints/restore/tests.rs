@@ -1,3 +1,5 @@
+//! Where the state of a restored task comes from.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use flott_state::{
     Compression, KeyedTable, ListStateDescriptor, OperatorBackend, OperatorSnapshot,
 };
 
-use super::{Fetch, Place, Restored, Restores};
+use super::{Fetch, Place, RestoreFrom, Restored, Restores};
 
 const UID: OperatorUid = OperatorUid(7);
 
@@ -103,7 +105,10 @@ async fn fetch(
         max_parallelism: 128,
     };
     let fetch = Fetch {
-        files: Arc::new(FileSystems::new(BTreeMap::new(), None, None).unwrap()),
+        from: RestoreFrom {
+            files: Arc::new(FileSystems::new(BTreeMap::new(), None, None).unwrap()),
+            spool: None,
+        },
         place,
         kept: kept.map(|kept| BTreeMap::from([(UID, kept.clone())])),
         counts: Arc::clone(&counts),
