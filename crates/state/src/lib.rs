@@ -9,6 +9,7 @@
 mod aggregating;
 mod backend;
 mod cells;
+mod channel;
 mod descriptor;
 mod error;
 mod list;
@@ -27,6 +28,7 @@ mod value;
 
 pub use aggregating::{AggregateFunction, AggregatingState};
 pub use backend::KeyedBackend;
+pub use channel::{ChannelBlob, ChannelElement, ChannelStateError, read_channel};
 pub use descriptor::{
     AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor,
     ValueStateDescriptor,

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::checkpoints::{Checkpoints, Restored, Snapshotted, fetch};
+use super::checkpoints::{Checkpoints, Edge, Restored, Snapshotted, fetch};
 use super::collected::Collects;
 use super::coordination::{Exchange, Route};
 use super::tasks::{Ended, Fetched, Tasks};
@@ -74,7 +74,12 @@ impl Session {
         let (tell_fetched, fetched) = mpsc::unbounded_channel();
         let exchange = Exchange::new(&spec);
         let (collects, collected) = Collects::new();
-        let checkpoints = Checkpoints::new(Arc::clone(&files), &configuration, messages.clone());
+        let checkpoints = Checkpoints::new(
+            Arc::clone(&files),
+            &configuration,
+            Edge::all(&plan.graph),
+            messages.clone(),
+        );
         let tasks = Tasks::new(
             spec,
             Arc::clone(&plan),
@@ -162,12 +167,13 @@ impl Session {
             let fresh = tasks.map(|task| (task, Ok(Restored::default())));
             return self.deploy(fresh.collect()).await;
         }
-        let files = self.tasks.files();
+        let (files, edges) = (self.tasks.files(), Edge::all(&self.plan.graph));
         let reads = tasks.into_iter().map(|mut task| {
             let (files, place) = (Arc::clone(&files), self.tasks.place(task.attempt.into()));
+            let edges = Arc::clone(&edges);
             async move {
                 let restored = match task.restore.take() {
-                    Some(restore) => fetch(files, place, restore).await,
+                    Some(restore) => fetch(files, place, edges, restore).await,
                     None => Ok(Restored::default()),
                 };
                 (task, restored)

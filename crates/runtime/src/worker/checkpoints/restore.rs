@@ -5,10 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flott_filesystem::{FileSystemError, FileSystems, READ_CHUNK, join};
-use flott_model::{ExecutionAttemptId, OperatorRestore, OperatorUid, StateHandle, SubtaskRestore};
+use flott_model::{
+    ChannelRestore, EdgeId, EdgeName, ExecutionAttemptId, JobGraph, OperatorRestore, OperatorUid,
+    StateHandle, SubtaskRestore,
+};
 use flott_operators::TaskError;
-use flott_operators::checkpoint::cannot;
-use flott_state::{RestorePlace, RestoredOperator, StateBlob};
+use flott_operators::checkpoint::{Recovered, cannot};
+use flott_state::{ChannelElement, RestorePlace, RestoredOperator, StateBlob, read_channel};
 use futures::future::try_join_all;
 
 /// What a task begins from.
@@ -16,6 +19,8 @@ use futures::future::try_join_all;
 pub(in crate::worker) struct Restored {
     pub(in crate::worker) operators: BTreeMap<OperatorUid, RestoredOperator>,
     pub(in crate::worker) finished: bool,
+    /// What it sends first.
+    pub(in crate::worker) recovered: BTreeMap<EdgeId, Vec<Recovered>>,
 }
 
 /// Where a task is among the subtasks of its vertex.
@@ -26,10 +31,33 @@ pub(in crate::worker) struct Place {
     pub(in crate::worker) max_parallelism: u32,
 }
 
+/// What snapshots must know of an edge.
+#[derive(Debug, Clone)]
+pub(in crate::worker) struct Edge {
+    pub(in crate::worker) name: EdgeName,
+    pub(in crate::worker) ship: i32,
+    /// Hash of the layout of its records.
+    pub(in crate::worker) schema: u64,
+}
+
+impl Edge {
+    /// All edges of a graph.
+    pub(in crate::worker) fn all(graph: &JobGraph) -> Arc<[Self]> {
+        let named = graph.edge_names().into_iter().zip(&graph.edges);
+        let edges = named.map(|(name, edge)| Self {
+            name,
+            ship: edge.ship,
+            schema: edge.record_schema,
+        });
+        edges.collect()
+    }
+}
+
 /// Reads what one task begins from.
 pub(in crate::worker) async fn fetch(
     files: Arc<FileSystems>,
     place: Place,
+    edges: Arc<[Edge]>,
     restore: SubtaskRestore,
 ) -> Result<Restored, TaskError> {
     let mut operators = BTreeMap::new();
@@ -38,10 +66,45 @@ pub(in crate::worker) async fn fetch(
         let opened = open(&files, &restore.directory, place, operator).await?;
         operators.insert(uid, opened);
     }
+    let mut recovered: BTreeMap<EdgeId, Vec<Recovered>> = BTreeMap::new();
+    for channel in restore.channels {
+        let (edge, target) = (EdgeId(channel.edge), channel.target);
+        let elements = on_its_way(&files, &restore.directory, &edges, channel).await?;
+        let recovered = recovered.entry(edge).or_default();
+        recovered.push(Recovered { target, elements });
+    }
     Ok(Restored {
         operators,
         finished: restore.finished,
+        recovered,
     })
+}
+
+/// What was on its way in a channel.
+async fn on_its_way(
+    files: &FileSystems,
+    directory: &str,
+    edges: &[Edge],
+    channel: ChannelRestore,
+) -> Result<Vec<ChannelElement>, TaskError> {
+    let schema = edges
+        .get(channel.edge as usize)
+        .map_or(0, |edge| edge.schema);
+    let mut elements = Vec::new();
+    for handle in &channel.states {
+        let bytes = read_bytes(files, directory, handle).await?;
+        let read = read_channel(&bytes, schema).map_err(|error| {
+            let place = match handle.file.as_str() {
+                "" => "_metadata".to_owned(),
+                file => format!("'{file}' at {}", handle.offset),
+            };
+            TaskError::fatal(format!(
+                "records that were on their way cannot be restored from {place}: {error}"
+            ))
+        })?;
+        elements.extend(read);
+    }
+    Ok(elements)
 }
 
 fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
@@ -78,8 +141,16 @@ async fn read(
     directory: &str,
     handle: &StateHandle,
 ) -> Result<Box<dyn StateBlob>, TaskError> {
+    Ok(Box::new(read_bytes(files, directory, handle).await?))
+}
+
+async fn read_bytes(
+    files: &FileSystems,
+    directory: &str,
+    handle: &StateHandle,
+) -> Result<Vec<u8>, TaskError> {
     if handle.file.is_empty() {
-        return Ok(Box::new(handle.inline.clone()));
+        return Ok(handle.inline.clone());
     }
     let path = if handle.file.contains('/') {
         handle.file.clone()
@@ -99,7 +170,7 @@ async fn read(
             handle.offset
         )));
     }
-    Ok(Box::new(bytes))
+    Ok(bytes)
 }
 
 async fn read_range(
