@@ -97,8 +97,12 @@ impl<S: InputSet> Gate<S> {
         if !self.inputs.settle()? {
             return Ok(false);
         }
+        let overtook = self.barriers.settled();
+        if self.barriers.is_incomplete() {
+            self.complete();
+        }
         // Without the overdraft that a barrier was allowed there may be no room.
-        Ok(!self.barriers.settled() || self.inputs.settle()?)
+        Ok(!overtook || self.inputs.settle()?)
     }
 
     /// Takes what the task was told about checkpoints, and the barriers that overtake rows.

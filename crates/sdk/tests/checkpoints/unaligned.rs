@@ -109,13 +109,14 @@ fn expected(count: u64) -> (usize, BTreeMap<u64, u64>) {
     ((count * MANY) as usize, sums)
 }
 
-#[test]
-fn they_complete_while_an_aligned_one_would_wait_for_the_sink() {
+/// Checkpoints complete while thousands of records wait in front of a slow sink.
+fn completes(timeout: Duration) {
     let directory = tempfile::tempdir().unwrap();
     let (output, checkpoints) = (directory.path().join("out"), directory.path().join("chk"));
     let env = environment(2);
     with_checkpoints(&env, &checkpoints);
-    env.enable_unaligned_checkpoints(true);
+    env.enable_unaligned_checkpoints(true)
+        .set_aligned_checkpoint_timeout(timeout);
     let valve = Valve::default();
     let sink = valve.clone();
     let count = 3_000;
@@ -139,6 +140,68 @@ fn they_complete_while_an_aligned_one_would_wait_for_the_sink() {
     assert!(ended.is_ok(), "{ended:?}");
     assert!(passed < count * MANY / 2, "the sink was not slow: {passed}");
     assert_eq!(result(&lines(&output)), expected(count));
+}
+
+#[test]
+fn they_complete_while_an_aligned_one_would_wait_for_the_sink() {
+    completes(Duration::ZERO);
+}
+
+#[test]
+fn aligned_ones_that_take_too_long_do_so_too() {
+    completes(Duration::from_millis(30));
+}
+
+/// The job is cancelled in the middle of the records that wait for the sink, and goes on from its last
+/// checkpoint with other numbers of subtasks.
+fn goes_on(before: u32, after: u32) {
+    let directory = tempfile::tempdir().unwrap();
+    let (output, checkpoints) = (directory.path().join("out"), directory.path().join("chk"));
+    let count = 3_000;
+    let env = environment(before);
+    with_checkpoints(&env, &checkpoints);
+    env.enable_unaligned_checkpoints(true);
+    env.set_max_parallelism(16);
+    let retention = "execution.checkpointing.externalized-checkpoint-retention";
+    env.configure(retention, "RETAIN_ON_CANCELLATION").unwrap();
+    let valve = Valve::default();
+    let sink = valve.clone();
+    build(&env, count, &output, move || sink.pass());
+    let job = env.execute_async("first").unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while completed(&checkpoints).into_iter().max() < Some(3) {
+        assert!(Instant::now() < deadline, "no checkpoint completes");
+        std::thread::yield_now();
+    }
+    job.cancel().unwrap();
+    let _ = job.result();
+    assert!(valve.passed() < count * MANY / 2);
+    let last = last(&checkpoints);
+    let env = environment(after);
+    env.set_max_parallelism(16);
+    env.configure("execution.state-recovery.path", text(&last)).unwrap();
+    env.enable_checkpointing(Duration::from_millis(50)).unwrap();
+    build(&env, count, &output, || ());
+    env.execute("second").unwrap();
+    assert_eq!(result(&lines(&output)), expected(count), "{before} -> {after}");
+}
+
+/// The newest checkpoint that is complete.
+fn last(checkpoints: &Path) -> std::path::PathBuf {
+    let newest = completed(checkpoints).into_iter().max().unwrap();
+    let job = std::fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap();
+    job.path().join(format!("chk-{newest}"))
+}
+
+#[test]
+fn another_run_goes_on_from_one() {
+    goes_on(2, 2);
+}
+
+#[test]
+fn with_more_or_fewer_subtasks_records_find_their_way_anew() {
+    goes_on(2, 3);
+    goes_on(4, 1);
 }
 
 /// Runs under back pressure with failures.
@@ -168,6 +231,11 @@ fn fails(parallelism: u32, timeout: Duration) {
 #[test]
 fn nothing_is_lost_or_comes_twice() {
     fails(2, Duration::ZERO);
+}
+
+#[test]
+fn nor_after_a_time_of_alignment() {
+    fails(2, Duration::from_millis(20));
 }
 
 #[test]
