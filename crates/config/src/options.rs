@@ -146,6 +146,16 @@ options! {
         EXECUTION_CHECKPOINTING_AFTER_TASKS_FINISH: bool = "execution.checkpointing.checkpoints-after-tasks-finish",
             "Whether there are checkpoints when some tasks have finished.",
             or("true"), deprecated(&["execution.checkpointing.checkpoints-after-tasks-finish.enabled"]);
+        EXECUTION_CHECKPOINTING_UNALIGNED: bool = "execution.checkpointing.unaligned.enabled",
+            "Whether barriers overtake the records in front of them, which become part of the checkpoint: it completes under back pressure. Only \
+             with mode EXACTLY_ONCE and one checkpoint at a time; savepoints are always aligned.",
+            or("false"), deprecated(&["execution.checkpointing.unaligned"]);
+        EXECUTION_CHECKPOINTING_ALIGNED_TIMEOUT: Duration = "execution.checkpointing.aligned-checkpoint-timeout",
+            "With unaligned checkpoints: barriers overtake records only when a checkpoint is older than this. 0: at once.",
+            or("0 ms"), deprecated(&["execution.checkpointing.alignment-timeout"]);
+        EXECUTION_CHECKPOINTING_UNALIGNED_FORCED: bool = "execution.checkpointing.unaligned.forced",
+            "Has no effect: it allows unaligned checkpoints of jobs that Flink cannot take them of (iterations), and there are none here.",
+            or("false"), deviation("Flink refuses such jobs without it.");
         EXECUTION_CHECKPOINTING_STORAGE: Option<CheckpointStorage> = "execution.checkpointing.storage",
             "Where checkpoints go: `filesystem` (to `execution.checkpointing.dir`) or `jobmanager` (into its memory); else whatever the directory says.",
             deprecated(&["state.checkpoint-storage"]);

@@ -195,6 +195,8 @@ fn checkpoint_settings(configuration: &Configuration) -> CheckpointSettings {
             Mode::ExactlyOnce => CheckpointingMode::ExactlyOnce,
             Mode::AtLeastOnce => CheckpointingMode::AtLeastOnce,
         },
+        unaligned: configuration.get(&options::EXECUTION_CHECKPOINTING_UNALIGNED),
+        aligned_timeout: configuration.get(&options::EXECUTION_CHECKPOINTING_ALIGNED_TIMEOUT),
         ..CheckpointSettings::default()
     }
 }

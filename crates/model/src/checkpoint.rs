@@ -166,6 +166,52 @@ pub struct SubtaskSnapshot {
     /// Milliseconds from the trigger until the first barrier came.
     #[prost(uint64, tag = "8")]
     pub start_delay_ms: u64,
+    /// What its barrier overtook in the channels at its ends.
+    #[prost(message, repeated, tag = "9")]
+    pub channels: Vec<ChannelState>,
+    /// Its barrier overtook rows, or could have.
+    #[prost(bool, tag = "10")]
+    pub unaligned: bool,
+    /// Bytes that were processed between the first barrier and the last, if the barrier overtook them.
+    #[prost(uint64, tag = "11")]
+    pub processed_bytes: u64,
+    /// Bytes of `channels`.
+    #[prost(uint64, tag = "12")]
+    pub persisted_bytes: u64,
+}
+
+/// An edge by what it connects: positions change with the program.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, prost::Message)]
+pub struct EdgeName {
+    /// Uid of the first operator of the vertex that sends: 16 bytes, big-endian.
+    #[prost(bytes = "vec", tag = "1")]
+    pub source: Vec<u8>,
+    /// The same of the vertex that receives.
+    #[prost(bytes = "vec", tag = "2")]
+    pub target: Vec<u8>,
+    /// Among the edges between the two, in order of the graph.
+    #[prost(uint32, tag = "3")]
+    pub ordinal: u32,
+}
+
+/// What was on its way in a channel, as it was found at one end.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChannelState {
+    /// The edge.
+    #[prost(message, optional, tag = "1")]
+    pub edge: Option<EdgeName>,
+    /// The subtask at the other end.
+    #[prost(uint32, tag = "2")]
+    pub peer: u32,
+    /// It was found at the receiving end: what is of the sending end comes behind it.
+    #[prost(bool, tag = "3")]
+    pub received: bool,
+    /// How the edge spreads records: see [`crate::ShipStrategy`].
+    #[prost(int32, tag = "4")]
+    pub ship: i32,
+    /// The records, encoded.
+    #[prost(message, optional, tag = "5")]
+    pub state: Option<StateHandle>,
 }
 
 /// The enumerator of one source, and what it gave out lately.
@@ -234,8 +280,20 @@ pub struct CheckpointMetadata {
     pub uncommitted: Vec<StoredCommittable>,
 }
 
-/// The version that is written.
-pub const CHECKPOINT_VERSION: u32 = 1;
+/// The newest version that is known.
+pub const CHECKPOINT_VERSION: u32 = 2;
+/// The version of a checkpoint with nothing in its channels: releases that know no others read it.
+pub const ALIGNED_CHECKPOINT_VERSION: u32 = 1;
+
+/// The version that a checkpoint of these vertices is written with.
+pub fn checkpoint_version(vertices: &[VertexSnapshot]) -> u32 {
+    let mut subtasks = vertices.iter().flat_map(|vertex| &vertex.subtasks);
+    if subtasks.any(|subtask| !subtask.channels.is_empty()) {
+        CHECKPOINT_VERSION
+    } else {
+        ALIGNED_CHECKPOINT_VERSION
+    }
+}
 
 impl CheckpointMetadata {
     /// Its id.
@@ -260,7 +318,11 @@ impl CheckpointMetadata {
         let subtasks = self.vertices.iter().flat_map(|vertex| &vertex.subtasks);
         let states = subtasks.flat_map(|subtask| &subtask.operators);
         let handles = states.flat_map(|state| state.keyed.iter().chain(&state.state));
+        let subtasks = self.vertices.iter().flat_map(|vertex| &vertex.subtasks);
+        let channels = subtasks.flat_map(|subtask| &subtask.channels);
+        let in_flight = channels.filter_map(|channel| channel.state.as_ref());
         handles
+            .chain(in_flight)
             .map(|handle| handle.file.as_str())
             .filter(|file| !file.is_empty())
     }
@@ -287,6 +349,23 @@ pub struct SubtaskRestore {
     /// The subtask had finished: it only sends its end.
     #[prost(bool, tag = "4")]
     pub finished: bool,
+    /// What it sends before anything else, in order.
+    #[prost(message, repeated, tag = "5")]
+    pub channels: Vec<ChannelRestore>,
+}
+
+/// What was on its way in one channel, or what is left of it.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub struct ChannelRestore {
+    /// The edge, by its position in the job's graph.
+    #[prost(uint32, tag = "1")]
+    pub edge: u32,
+    /// The subtask that it goes to; none: each record to where it belongs now.
+    #[prost(uint32, optional, tag = "2")]
+    pub target: Option<u32>,
+    /// The parts, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub states: Vec<StateHandle>,
 }
 
 /// What one operator of a subtask is given.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use prost::Message as _;
 
-use crate::{EdgeId, GroupResources, OperatorUid, VertexId};
+use crate::{EdgeId, EdgeName, GroupResources, OperatorUid, VertexId};
 
 /// Compatibility between executables and cluster is judged by this number, not by version names.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -253,6 +253,27 @@ pub enum GraphError {
 }
 
 impl JobGraph {
+    /// The names of the edges, by position. Edges that lead nowhere have empty names.
+    pub fn edge_names(&self) -> Vec<EdgeName> {
+        let mut names: Vec<EdgeName> = Vec::with_capacity(self.edges.len());
+        for edge in &self.edges {
+            let uid = |vertex: u32| {
+                let vertex = self.vertices.get(vertex as usize);
+                vertex.map(|vertex| vertex.uid.clone()).unwrap_or_default()
+            };
+            let (source, target) = (uid(edge.source), uid(edge.target));
+            let same = |name: &&EdgeName| name.source == source && name.target == target;
+            // A graph has fewer than 2^32 edges.
+            let ordinal = names.iter().filter(same).count() as u32;
+            names.push(EdgeName {
+                source,
+                target,
+                ordinal,
+            });
+        }
+        names
+    }
+
     /// Checks everything a JobManager relies on.
     pub fn validate(&self) -> Result<(), GraphError> {
         if self.protocol_version != PROTOCOL_VERSION {

@@ -10,9 +10,10 @@ mod resource;
 mod status;
 
 pub use checkpoint::{
-    CHECKPOINT_VERSION, CheckpointId, CheckpointMetadata, EnumeratorState, MetadataError,
-    OldSubtaskState, OperatorRestore, OperatorSubtaskState, SnapshotKind, StateHandle,
-    StoredCommittable, SubtaskRestore, SubtaskSnapshot, VertexSnapshot, key_groups_of,
+    ALIGNED_CHECKPOINT_VERSION, CHECKPOINT_VERSION, ChannelRestore, ChannelState, CheckpointId,
+    CheckpointMetadata, EdgeName, EnumeratorState, MetadataError, OldSubtaskState, OperatorRestore,
+    OperatorSubtaskState, SnapshotKind, StateHandle, StoredCommittable, SubtaskRestore,
+    SubtaskSnapshot, VertexSnapshot, checkpoint_version, key_groups_of,
 };
 pub use failure::{Failure, FailureClass};
 pub use graph::{

@@ -129,6 +129,19 @@ pub enum Control {
     End,
 }
 
+impl Control {
+    /// Whether a receiver that waits for room looks at its channels because of it.
+    pub(crate) fn calls(&self) -> bool {
+        match self {
+            Self::Barrier(barrier) => barrier.overtakes != Overtakes::Never,
+            Self::End => true,
+            Self::Watermark(_) | Self::Idle | Self::Active | Self::Marker(_) | Self::KeysEnd => {
+                false
+            }
+        }
+    }
+}
+
 /// Where a checkpoint cuts a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Barrier {
@@ -138,6 +151,39 @@ pub struct Barrier {
     pub kind: SnapshotKind,
     /// When it was triggered: the low 32 bits of the milliseconds since the epoch, for durations.
     pub triggered_ms: u32,
+    /// When it no longer waits for the rows in front of it.
+    pub overtakes: Overtakes,
+}
+
+/// Whether a barrier may overtake rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overtakes {
+    /// Never: it is where it is between the rows.
+    Never,
+    /// So many milliseconds after it was triggered.
+    AfterMs(u32),
+    /// At once.
+    AtOnce,
+}
+
+impl Overtakes {
+    /// As a number: 0 at once, the greatest one never, else milliseconds.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Never => u32::MAX,
+            Self::AtOnce => 0,
+            Self::AfterMs(ms) => ms.clamp(1, u32::MAX - 1),
+        }
+    }
+
+    /// The inverse of [`Overtakes::number`].
+    pub fn from_number(number: u32) -> Self {
+        match number {
+            u32::MAX => Self::Never,
+            0 => Self::AtOnce,
+            ms => Self::AfterMs(ms),
+        }
+    }
 }
 
 impl Barrier {
@@ -148,6 +194,26 @@ impl Barrier {
             kind,
             // The low bits are all that is wanted.
             triggered_ms: now_ms as u32,
+            overtakes: Overtakes::Never,
+        }
+    }
+
+    /// The same barrier, which overtakes rows like this.
+    #[must_use]
+    pub fn overtaking(self, overtakes: Overtakes) -> Self {
+        Self { overtakes, ..self }
+    }
+
+    /// Whether it overtakes rows now.
+    pub fn overtakes_at_once(&self) -> bool {
+        self.overtakes == Overtakes::AtOnce
+    }
+
+    /// For one that overtakes after a while: how many milliseconds are left of it.
+    pub fn patience_ms(&self, now_ms: i64) -> Option<u64> {
+        match self.overtakes {
+            Overtakes::AfterMs(after) => Some(u64::from(after).saturating_sub(self.age_ms(now_ms))),
+            Overtakes::Never | Overtakes::AtOnce => None,
         }
     }
 
@@ -208,6 +274,7 @@ mod tests {
             checkpoint: CheckpointId(1),
             kind: SnapshotKind::Checkpoint,
             triggered_ms,
+            overtakes: Overtakes::Never,
         };
         let now = (7_i64 << 32) + 5;
         assert_eq!(barrier(2).age_ms(now), 3);

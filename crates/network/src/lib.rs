@@ -8,7 +8,7 @@ pub mod partition;
 mod remote;
 mod wake;
 
-pub use batch::{Barrier, Batch, Control, LatencyMarker, NO_TIMESTAMP, batch_rows};
+pub use batch::{Barrier, Batch, Control, LatencyMarker, NO_TIMESTAMP, Overtakes, batch_rows};
 pub use load::{QueueGauge, QueueLoad, Room};
 pub use local::{LocalReceiver, LocalSender, Message, local_channel};
 pub use remote::{

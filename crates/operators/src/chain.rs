@@ -25,6 +25,12 @@ pub trait BatchSink<T>: Send {
     /// Goes on with what was kept back for want of room; whether nothing is kept back and there is
     /// room for another batch. After `false` the task is woken when there may be.
     fn settle(&mut self) -> Result<bool, TaskError>;
+
+    /// Gives back rows that were taken and not begun with, for want of room, in front of those in the
+    /// batch: a snapshot counts them as not taken.
+    fn take_back(&mut self, batch: &mut Batch<T>) {
+        let _ = batch;
+    }
 }
 
 /// The head of a task with two inputs. All calls but the two of the rows mean the same as in

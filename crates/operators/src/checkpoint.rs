@@ -1,15 +1,19 @@
 //! What a subtask has to do with checkpoints: it is told when to begin one, its operators hand over
 //! their state when the barrier passes, and begin from such state after a restore.
 
+mod in_flight;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use flott_model::{CheckpointId, OperatorUid};
+use flott_model::{CheckpointId, EdgeId, OperatorUid};
 use flott_network::Barrier;
 use flott_state::{OperatorSnapshot, RestoredOperator, StateError};
+
+pub use in_flight::{ChannelEnd, InFlight, Recovered};
 
 use crate::TaskError;
 
@@ -32,6 +36,12 @@ pub struct TaskSnapshot {
     pub committables: Vec<(OperatorUid, Vec<u8>)>,
     /// For a source: how many splits it has been given.
     pub splits_received: Option<u64>,
+    /// What its barrier overtook in the channels of the task.
+    pub in_flight: Vec<InFlight>,
+    /// Bytes of what was processed between the first barrier and the last, if the barrier overtook it.
+    pub processed_bytes: u64,
+    /// The checkpoint was given up before all of it was there: nothing but the committables counts.
+    pub given_up: bool,
     /// From the first barrier to the last.
     pub alignment: Duration,
     /// In which the task did nothing else.
@@ -56,6 +66,7 @@ struct Collected {
     operators: Vec<(OperatorUid, OperatorSnapshot)>,
     committables: Vec<(OperatorUid, Vec<u8>)>,
     splits_received: Option<u64>,
+    in_flight: Vec<InFlight>,
 }
 
 type Done = dyn Fn(TaskSnapshot) + Send + Sync;
@@ -77,6 +88,13 @@ struct Shared {
     finished: bool,
     /// Channels go on after their barriers (`execution.checkpointing.mode: AT_LEAST_ONCE`).
     at_least_once: bool,
+    // A std mutex: each edge takes its own once.
+    recovered: Mutex<BTreeMap<EdgeId, Vec<Recovered>>>,
+    /// Messages without room that each output of the task may have and be settled all the same. Set and
+    /// read by the task's own thread.
+    overdraft: AtomicUsize,
+    /// The newest checkpoint whose barrier waits no longer in the outputs. The same.
+    hurried: AtomicU64,
 }
 
 impl Default for Checkpoints {
@@ -101,6 +119,8 @@ pub struct CheckpointSettings {
     pub finished: bool,
     /// Channels go on after their barriers.
     pub at_least_once: bool,
+    /// What was on its way when the checkpoint was taken, by the edge that it is sent to first.
+    pub recovered: BTreeMap<EdgeId, Vec<Recovered>>,
 }
 
 impl Checkpoints {
@@ -117,6 +137,9 @@ impl Checkpoints {
             restored: settings.restored,
             finished: settings.finished,
             at_least_once: settings.at_least_once,
+            recovered: Mutex::new(settings.recovered),
+            overdraft: AtomicUsize::new(0),
+            hurried: AtomicU64::new(0),
         }))
     }
 
@@ -159,18 +182,60 @@ impl Checkpoints {
         std::mem::take(&mut lock(&self.0.collected).committables)
     }
 
-    /// The barrier has left the task: its snapshot is whole.
-    pub fn passed(&self, barrier: Barrier, times: BarrierTimes) {
+    /// The barrier has left the task: what was handed over for it.
+    pub fn take_snapshot(&self, barrier: Barrier, times: BarrierTimes) -> TaskSnapshot {
         let collected = std::mem::take(&mut *lock(&self.0.collected));
-        (self.0.done)(TaskSnapshot {
+        TaskSnapshot {
             barrier,
             operators: collected.operators,
             committables: collected.committables,
             splits_received: collected.splits_received,
+            in_flight: collected.in_flight,
+            processed_bytes: 0,
+            given_up: false,
             alignment: times.alignment,
             sync: times.sync,
             start_delay_ms: times.start_delay_ms,
-        });
+        }
+    }
+
+    /// The snapshot is whole.
+    pub fn done(&self, snapshot: TaskSnapshot) {
+        (self.0.done)(snapshot);
+    }
+
+    /// What a barrier overtook in a channel.
+    pub fn keep(&self, in_flight: InFlight) {
+        if !in_flight.is_empty() {
+            lock(&self.0.collected).in_flight.push(in_flight);
+        }
+    }
+
+    /// What is to be sent to an edge before anything else; only once.
+    pub fn take_recovered(&self, edge: EdgeId) -> Vec<Recovered> {
+        lock(&self.0.recovered).remove(&edge).unwrap_or_default()
+    }
+
+    /// Each output of the task is settled if no more than so many messages have no room in it: what the
+    /// chain keeps back leaves it, so that a barrier can.
+    pub fn allow_overdraft(&self, messages: usize) {
+        self.0.overdraft.store(messages, Ordering::Relaxed);
+    }
+
+    /// See [`Checkpoints::allow_overdraft`].
+    pub fn allowed_overdraft(&self) -> usize {
+        self.0.overdraft.load(Ordering::Relaxed)
+    }
+
+    /// The barrier of this checkpoint waits no longer in the outputs: the next time they settle, it
+    /// overtakes what is in front of it.
+    pub fn hurry(&self, checkpoint: CheckpointId) {
+        self.0.hurried.fetch_max(checkpoint.0, Ordering::Relaxed);
+    }
+
+    /// The newest checkpoint that was hurried.
+    pub fn hurried(&self) -> CheckpointId {
+        CheckpointId(self.0.hurried.load(Ordering::Relaxed))
     }
 
     /// For the operator with that uid.

@@ -90,15 +90,15 @@ pub(crate) fn statistics(job: &JobSnapshot) -> Value {
 
 fn summary(statistics: &CheckpointStatistics) -> Value {
     let bytes = Distribution::of_summary(&statistics.bytes);
-    // What is in flight is not stored and not counted.
+    // Nothing is buffered for alignment.
     let nothing = Distribution::of_zeros(statistics.bytes.count);
     json!({
         "checkpointed_size": bytes.to_json(),
         "state_size": bytes.to_json(),
         "end_to_end_duration": Distribution::of_summary(&statistics.duration_ms).to_json(),
         "alignment_buffered": nothing.to_json(),
-        "processed_data": nothing.to_json(),
-        "persisted_data": nothing.to_json(),
+        "processed_data": Distribution::of_summary(&statistics.processed_bytes).to_json(),
+        "persisted_data": Distribution::of_summary(&statistics.persisted_bytes).to_json(),
     })
 }
 
@@ -140,8 +140,8 @@ fn checkpoint(times: Times, record: &CheckpointRecord, tasks: Map<String, Value>
         "state_size": record.bytes(),
         "end_to_end_duration": since(record.triggered, record.ended().or(latest)),
         "alignment_buffered": 0,
-        "processed_data": 0,
-        "persisted_data": 0,
+        "processed_data": record.processed_bytes(),
+        "persisted_data": record.persisted_bytes(),
         "num_subtasks": subtasks,
         "num_acknowledged_subtasks": acknowledged,
         "checkpoint_type": kind(record),
@@ -168,7 +168,10 @@ fn task(times: Times, record: &CheckpointRecord, vertex: &VertexRecord) -> Map<S
     let acknowledged: Vec<&SubtaskRecord> = vertex.subtasks.iter().flatten().collect();
     let latest = acknowledged.iter().map(|subtask| subtask.acknowledged);
     let latest = latest.max();
-    let bytes: u64 = acknowledged.iter().map(|subtask| subtask.bytes).sum();
+    let sum = |of: fn(&SubtaskRecord) -> u64| -> u64 {
+        acknowledged.iter().map(|subtask| of(subtask)).sum()
+    };
+    let bytes = sum(|subtask| subtask.bytes);
     let fields = [
         ("id", json!(record.checkpoint.0)),
         ("status", json!(status(&record.status))),
@@ -177,8 +180,8 @@ fn task(times: Times, record: &CheckpointRecord, vertex: &VertexRecord) -> Map<S
         ("state_size", json!(bytes)),
         ("end_to_end_duration", since(record.triggered, latest)),
         ("alignment_buffered", json!(0)),
-        ("processed_data", json!(0)),
-        ("persisted_data", json!(0)),
+        ("processed_data", json!(sum(|it| it.processed_bytes))),
+        ("persisted_data", json!(sum(|it| it.persisted_bytes))),
         ("num_subtasks", json!(vertex.subtasks.len())),
         ("num_acknowledged_subtasks", json!(acknowledged.len())),
     ];
@@ -223,7 +226,7 @@ fn status(status: &CheckpointStatus) -> &'static str {
 
 fn kind(record: &CheckpointRecord) -> &'static str {
     match record.kind {
-        SnapshotKind::Checkpoint if record.unaligned => "UNALIGNED_CHECKPOINT",
+        SnapshotKind::Checkpoint if record.is_unaligned() => "UNALIGNED_CHECKPOINT",
         SnapshotKind::Checkpoint => "CHECKPOINT",
         SnapshotKind::Savepoint => "SAVEPOINT",
         SnapshotKind::StopWithSavepoint | SnapshotKind::DrainWithSavepoint => "SYNC_SAVEPOINT",

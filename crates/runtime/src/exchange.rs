@@ -8,6 +8,7 @@ mod merge;
 mod port;
 mod scatter;
 mod streams;
+mod tap;
 mod writer;
 
 pub use blocking::{MissingPartitions, PartitionInput, PartitionLayout, PartitionOutput};
@@ -15,7 +16,7 @@ pub use gate::Gate;
 pub use inputs::InputChannel;
 pub use merge::Event;
 pub use port::{OutputPort, Ports};
-pub use streams::{InputSet, OneInput, TwoInputs};
+pub use streams::{InputSet, OneInput, Start, TwoInputs};
 pub use writer::{
     BroadcastRouter, CustomRouter, ExchangeWriter, FirstRouter, KeyRouter, RoundRobinRouter,
     Router, ShuffleRouter,
@@ -24,6 +25,7 @@ pub use writer::{
 use std::any::Any;
 
 use flott_network::{RemoteReceiver, RemoteSender};
+use flott_operators::checkpoint::ChannelEnd;
 
 /// Something typed on its way through the untyped plan; the factory that made it knows the type.
 pub type AnyBox = Box<dyn Any + Send>;
@@ -31,9 +33,9 @@ pub type AnyBox = Box<dyn Any + Send>;
 /// The sending half of a channel, as the worker made it.
 pub enum OutputHalf {
     /// A `LocalSender<T>`.
-    Local(AnyBox),
+    Local(AnyBox, ChannelEnd),
     /// Bytes to another process.
-    Remote(RemoteSender),
+    Remote(RemoteSender, ChannelEnd),
     /// Bytes to disk, for all targets: the only half of its edge.
     Partition(Box<PartitionOutput>),
 }
@@ -41,9 +43,9 @@ pub enum OutputHalf {
 /// The receiving half of a channel, as the worker made it.
 pub enum InputHalf {
     /// A `LocalReceiver<T>`.
-    Local(AnyBox),
+    Local(AnyBox, ChannelEnd),
     /// Bytes from another process.
-    Remote(RemoteReceiver),
+    Remote(RemoteReceiver, ChannelEnd),
     /// Bytes from disk, of all sources: the only half of its edge.
     Partition(Box<PartitionInput>),
 }

@@ -144,9 +144,25 @@ impl Alarm {
             // A time that no timer can express never comes.
             now + Duration::from_millis(left.min(LONGEST_MS))
         });
-        let Some(at) = until.into_iter().chain(asked).min() else {
-            return Poll::Pending;
-        };
+        match until.into_iter().chain(asked).min() {
+            Some(at) => self.at(at, now),
+            None => Poll::Pending,
+        }
+    }
+
+    /// A task that rests or waits for room wakes at that time, if not before.
+    pub(crate) fn no_later_than(&mut self, at: Option<Instant>, poll: Poll) -> Poll {
+        let Some(at) = at else { return poll };
+        match poll {
+            Poll::Pending | Poll::PendingUntil(_) => match self.at(at, Instant::now()) {
+                Poll::Pending => poll,
+                earlier => earlier,
+            },
+            Poll::Ready | Poll::Done => poll,
+        }
+    }
+
+    fn at(&mut self, at: Instant, now: Instant) -> Poll {
         match self.set {
             Some(set) if set > now && set <= at => Poll::Pending,
             _ => {

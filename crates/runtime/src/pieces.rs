@@ -39,6 +39,11 @@ impl<T> Pieces<T> {
         &mut self.rest
     }
 
+    /// Rows that were handed over and not begun with come back, in front.
+    pub(crate) fn take_back(&mut self, head: &mut dyn BatchSink<T>) {
+        head.take_back(&mut self.rest);
+    }
+
     /// Hands over the next piece.
     pub(crate) fn feed(&mut self, head: &mut dyn BatchSink<T>) -> Result<(), TaskError> {
         self.feed_to(|batch| head.batch(batch))

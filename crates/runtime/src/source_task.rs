@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flott_model::SnapshotKind;
-use flott_network::{Barrier, Batch, Control, LatencyMarker, batch_rows};
+use flott_network::{Barrier, Batch, Control, LatencyMarker, Overtakes, batch_rows};
 use flott_operators::flow::{Flow, unix_millis};
 use flott_operators::source::{Progress, Reader};
 use flott_operators::{BatchSink, SubtaskContext, TaskClock, TaskCounters, TaskError};
@@ -61,6 +61,8 @@ pub struct SourceTask<R: Reader> {
     barriers: Barriers,
     /// A savepoint after which the source stops: nothing follows its barrier.
     stopped: Option<Barrier>,
+    /// What the chain has begun is being let out of it.
+    makes_way: bool,
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
@@ -87,6 +89,7 @@ impl<R: Reader> SourceTask<R> {
             ended: false,
             barriers: Barriers::new(context.checkpoint.clone()),
             stopped: None,
+            makes_way: false,
             pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
             clock: context.clock.clone(),
             alarm: Alarm::default(),
@@ -123,11 +126,14 @@ impl<R: Reader> SourceTask<R> {
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        let room = self.head.settle()?;
-        if room {
-            self.barriers.settled();
+        if !self.head.settle()? {
+            return Ok(false);
         }
-        Ok(room)
+        let overtook = self.barriers.settled();
+        // There are no channels in front of a source.
+        self.barriers.complete(Vec::new(), 0);
+        // Without the overdraft that a barrier was allowed there may be no room.
+        Ok(!overtook || self.head.settle()?)
     }
 
     /// Takes what the task was told about checkpoints. One begins between two rows: when all that
@@ -149,7 +155,17 @@ impl<R: Reader> SourceTask<R> {
                 ));
             }
         }
+        if let Some(barrier) = self.barriers.take_late(self.pacer.now()) {
+            for control in &mut self.controls {
+                if let Control::Barrier(told) = control
+                    && told.checkpoint == barrier.checkpoint
+                {
+                    told.overtakes = Overtakes::AtOnce;
+                }
+            }
+        }
         let ends = self.controls.back() == Some(&Control::End);
+        self.make_way(ends);
         if self.pieces.is_empty()
             && !ends
             && let Some(barrier) = self.barriers.next()
@@ -157,6 +173,31 @@ impl<R: Reader> SourceTask<R> {
             self.begin(barrier);
         }
         Ok(())
+    }
+
+    /// A barrier that overtakes rows waits: what the chain has begun is let out of it, and so is what the
+    /// reader gave already.
+    #[inline]
+    fn make_way(&mut self, ends: bool) {
+        let wanted = !ends && (self.barriers.has_urgent() || self.tells_urgent());
+        if wanted {
+            // What is in front of a control element stays in front of it.
+            if self.controls.is_empty() {
+                self.pieces.take_back(self.head.as_mut());
+            }
+            self.barriers.make_way();
+        } else if self.makes_way {
+            self.barriers.close_way();
+        }
+        self.makes_way = wanted;
+    }
+
+    /// A barrier that overtakes rows is to be told.
+    fn tells_urgent(&self) -> bool {
+        self.controls.iter().any(|control| match control {
+            Control::Barrier(barrier) => barrier.overtakes_at_once(),
+            _ => false,
+        })
     }
 
     fn begin(&mut self, barrier: Barrier) {
@@ -280,6 +321,7 @@ impl<R: Reader> Tasklet for SourceTask<R> {
     fn poll(&mut self) -> Result<Poll, TaskError> {
         self.pacer.begin();
         let (poll, waiting) = self.run()?;
+        let poll = self.alarm.no_later_than(self.barriers.deadline(), poll);
         self.pacer.end(poll, waiting);
         Ok(poll)
     }
@@ -296,6 +338,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use flott_network::{Message, NO_TIMESTAMP, Wake, Waker, local_channel};
+    use flott_operators::checkpoint::ChannelEnd;
     use flott_operators::pipe::{Identity, PipeTo};
 
     use super::*;
@@ -357,7 +400,10 @@ mod tests {
         let (own, woken) = (Waker::default(), Arc::new(Woken::default()));
         own.bind(Arc::clone(&woken) as Arc<dyn Wake>);
         let (sender, mut receiver) = local_channel::<u64>(1, own, Waker::default());
-        let ports = Ports::new(vec![OutputHalf::Local(Box::new(sender))]);
+        let ports = Ports::new(vec![OutputHalf::Local(
+            Box::new(sender),
+            ChannelEnd::for_tests(0, false),
+        )]);
         let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
         let context = SubtaskContext::for_tests("Source");
         // A full batch fills the ring; the rest is flushed when the source rests.

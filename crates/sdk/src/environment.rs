@@ -149,6 +149,34 @@ impl StreamExecutionEnvironment {
         self.configure(key, &format!("{} ms", interval.as_millis().max(1)))
     }
 
+    /// Lets the barriers of checkpoints overtake the records in front of them, as
+    /// `execution.checkpointing.unaligned.enabled`: a checkpoint then completes under back pressure, and what its
+    /// barriers overtook becomes part of it. Savepoints are always aligned.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use flott::prelude::*;
+    /// # fn main() -> Result<(), flott::Error> {
+    /// let env = StreamExecutionEnvironment::get()?;
+    /// env.enable_checkpointing(Duration::from_secs(10))?;
+    /// // Aligned as long as that is quick.
+    /// env.enable_unaligned_checkpoints(true).set_aligned_checkpoint_timeout(Duration::from_secs(1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn enable_unaligned_checkpoints(&self, enabled: bool) -> &Self {
+        let key = options::EXECUTION_CHECKPOINTING_UNALIGNED.key();
+        self.default_to(key, if enabled { "true" } else { "false" })
+    }
+
+    /// With unaligned checkpoints: barriers overtake records only when their checkpoint is older than this, as
+    /// `execution.checkpointing.aligned-checkpoint-timeout`. Zero: at once. See
+    /// [`enable_unaligned_checkpoints`](Self::enable_unaligned_checkpoints).
+    pub fn set_aligned_checkpoint_timeout(&self, timeout: Duration) -> &Self {
+        let key = options::EXECUTION_CHECKPOINTING_ALIGNED_TIMEOUT.key();
+        self.default_to(key, &format!("{} ms", timeout.as_millis()))
+    }
+
     /// Sets a key to a value that can be read.
     fn default_to(&self, key: &str, value: &str) -> &Self {
         let set = self.configure(key, value);

@@ -13,7 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flott_config::{BatchShuffleMode, Configuration, RuntimeExecutionMode, options};
+use flott_config::{
+    BatchShuffleMode, CheckpointingMode, Configuration, RuntimeExecutionMode, options,
+};
 use flott_connectors::file::SubmissionStage;
 use flott_filesystem::FileSystems;
 use flott_jobmanager::SubmitError;
@@ -127,6 +129,7 @@ pub(crate) fn start_job(
         return worker::execute(launch, graph, name, index);
     }
     let mode = runtime_mode(launch.configuration(), &graph)?;
+    check_unaligned(launch.configuration())?;
     if launch.has_workers_elsewhere() {
         once.extend(record::values(executed)?);
         once.extend(launch.configured());
@@ -235,6 +238,37 @@ fn runtime_mode(configuration: &Configuration, graph: &StreamGraph) -> Result<Ru
             ))),
         },
     }
+}
+
+/// Refuses what unaligned checkpoints cannot be combined with, as Flink does.
+fn check_unaligned(configuration: &Configuration) -> Result<(), Error> {
+    if !configuration.get(&options::EXECUTION_CHECKPOINTING_UNALIGNED) {
+        return Ok(());
+    }
+    let unaligned = options::EXECUTION_CHECKPOINTING_UNALIGNED.key();
+    let refused = |key: &str, value: &str, why: &str| {
+        Err(Error::Configuration(format!(
+            "{unaligned} and {key}: {value} exclude each other: {why}"
+        )))
+    };
+    if configuration.get(&options::EXECUTION_CHECKPOINTING_MODE) == CheckpointingMode::AtLeastOnce {
+        let key = options::EXECUTION_CHECKPOINTING_MODE.key();
+        return refused(
+            key,
+            "AT_LEAST_ONCE",
+            "there no barrier waits, so that none has anything to overtake",
+        );
+    }
+    let most = configuration.get(&options::EXECUTION_CHECKPOINTING_MAX_CONCURRENT);
+    if most > 1 {
+        let key = options::EXECUTION_CHECKPOINTING_MAX_CONCURRENT.key();
+        return refused(
+            key,
+            &most.to_string(),
+            "only one barrier can overtake at a time",
+        );
+    }
+    Ok(())
 }
 
 fn batch_exchange(configuration: &Configuration, graph: &StreamGraph) -> Exchange {

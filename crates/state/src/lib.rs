@@ -10,6 +10,7 @@
 mod aggregating;
 mod backend;
 mod cells;
+mod channel;
 pub mod cold;
 mod descriptor;
 mod error;
@@ -29,6 +30,7 @@ mod value;
 
 pub use aggregating::{AggregateFunction, AggregatingState};
 pub use backend::KeyedBackend;
+pub use channel::{ChannelBlob, ChannelElement, ChannelStateError, read_channel};
 pub use descriptor::{
     AggregatingStateDescriptor, ListStateDescriptor, MapStateDescriptor, ReducingStateDescriptor,
     ValueStateDescriptor,

@@ -143,7 +143,6 @@ impl Checkpoints {
         self.statistics.begun(CheckpointRecord {
             checkpoint,
             kind,
-            unaligned: self.options(kind).unaligned,
             triggered: now,
             status: CheckpointStatus::InProgress,
             vertices: Vec::new(),
@@ -284,6 +283,9 @@ impl SubtaskRecord {
             sync_ms: snapshot.sync_ms,
             async_ms: snapshot.async_ms,
             start_delay_ms: snapshot.start_delay_ms,
+            unaligned: snapshot.unaligned,
+            processed_bytes: snapshot.processed_bytes,
+            persisted_bytes: snapshot.persisted_bytes,
         }
     }
 }

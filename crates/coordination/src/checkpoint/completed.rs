@@ -158,7 +158,9 @@ pub(super) fn files_of(snapshot: &SubtaskSnapshot, directory: &str) -> BTreeSet<
         .operators
         .iter()
         .flat_map(|state| state.keyed.iter().chain(&state.state));
+    let channels = snapshot.channels.iter();
     handles
+        .chain(channels.filter_map(|channel| channel.state.as_ref()))
         .map(|handle| handle.file.as_str())
         .filter(|file| !file.is_empty())
         .map(|name| whole(name, directory))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use flott_model::{
-    CHECKPOINT_VERSION, CheckpointId, CheckpointMetadata, EnumeratorState, ExecutionAttemptId,
-    Failure, StoredCommittable, SubtaskSnapshot, VertexSnapshot,
+    CheckpointId, CheckpointMetadata, EnumeratorState, ExecutionAttemptId, Failure,
+    StoredCommittable, SubtaskSnapshot, VertexSnapshot, checkpoint_version,
 };
 
 use super::abort::Manner;
@@ -168,20 +168,21 @@ impl Checkpoints {
             let directory = pending.directory.clone();
             let (snapshots, enumerators) = taken;
             let vertices = self.identity.vertices.iter().zip(snapshots);
+            let vertices: Vec<VertexSnapshot> = vertices
+                .map(|(vertex, subtasks)| VertexSnapshot {
+                    subtasks,
+                    ..vertex.clone()
+                })
+                .collect();
             let metadata = Arc::new(CheckpointMetadata {
-                version: CHECKPOINT_VERSION,
+                version: checkpoint_version(&vertices),
                 job: self.identity.job.to_string(),
                 job_name: self.identity.name.clone(),
                 id: checkpoint.0,
                 epoch: self.identity.epoch.0,
                 kind,
                 timestamp_ms,
-                vertices: vertices
-                    .map(|(vertex, subtasks)| VertexSnapshot {
-                        subtasks,
-                        ..vertex.clone()
-                    })
-                    .collect(),
+                vertices,
                 enumerators,
                 uncommitted: uncommitted.to_vec(),
             });

@@ -1,19 +1,32 @@
 //! What each subtask is given of a checkpoint: by operator, at any parallelism.
 
+mod channels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use flott_model::{
-    Failure, FailureClass, JobGraph, OldSubtaskState, OperatorRestore, OperatorSubtaskState,
-    OperatorUid, StateHandle, SubtaskRestore, VertexId, VertexSnapshot, key_groups_of,
+    EdgeName, Failure, FailureClass, JobGraph, OldSubtaskState, OperatorRestore,
+    OperatorSubtaskState, OperatorUid, StateHandle, SubtaskRestore, VertexId, VertexSnapshot,
+    key_groups_of,
 };
 
 use super::stored::StoredCheckpoint;
+use channels::OldChannels;
 
 /// What a restart needs to know of the job's vertices.
 #[derive(Debug)]
 pub(super) struct Shape {
     vertices: Vec<Vertex>,
+    edges: Vec<Edge>,
+}
+
+#[derive(Debug)]
+struct Edge {
+    name: EdgeName,
+    source: usize,
+    target: usize,
+    ship: i32,
 }
 
 #[derive(Debug)]
@@ -33,6 +46,7 @@ pub(super) struct RestorePlan {
     operators: BTreeMap<OperatorUid, OldOperator>,
     /// By vertex and subtask: had finished.
     finished: Vec<Vec<bool>>,
+    channels: OldChannels,
 }
 
 /// An operator in the checkpoint.
@@ -67,9 +81,26 @@ impl Shape {
                 inputs: edges.map(|edge| edge.source as usize).collect(),
             }
         });
+        let edges = graph.edge_names().into_iter().zip(&graph.edges);
+        let edges = edges.map(|(name, edge)| Edge {
+            name,
+            source: edge.source as usize,
+            target: edge.target as usize,
+            ship: edge.ship,
+        });
         Self {
             vertices: vertices.collect(),
+            edges: edges.collect(),
         }
+    }
+
+    /// The subtasks of a vertex are who they were.
+    fn is_same(&self, old: &BTreeMap<OperatorUid, OldOperator>, vertex: usize) -> bool {
+        let vertex = &self.vertices[vertex];
+        let head = vertex.operators.first().and_then(|(uid, _)| old.get(uid));
+        head.is_some_and(|old| {
+            old.parallelism == vertex.parallelism && old.max_parallelism == vertex.max_parallelism
+        })
     }
 
     pub(super) fn operators(&self) -> BTreeSet<OperatorUid> {
@@ -86,7 +117,8 @@ impl RestorePlan {
         allow_non_restored: bool,
     ) -> Result<Self, Failure> {
         let operators = old_operators(&checkpoint)?;
-        let plan = Self {
+        let mut plan = Self {
+            channels: OldChannels::default(),
             finished: finished(shape, &operators, &checkpoint.metadata.vertices),
             operators,
             checkpoint,
@@ -98,9 +130,16 @@ impl RestorePlan {
             .and_then(|()| match allow_non_restored {
                 true => Ok(()),
                 false => plan.check_unclaimed(shape),
+            })
+            .and_then(|()| {
+                let vertices = &plan.checkpoint.metadata.vertices;
+                OldChannels::new(shape, &plan.operators, vertices, allow_non_restored)
             });
         match checked {
-            Ok(()) => Ok(plan),
+            Ok(channels) => {
+                plan.channels = channels;
+                Ok(plan)
+            }
             Err(why) => {
                 let message = format!("cannot restore from {}: {why}", plan.checkpoint.path);
                 Err(Failure::new(FailureClass::Fatal, message))
@@ -214,7 +253,9 @@ impl RestorePlan {
             let old = self.operators.get(uid).filter(|old| old.has_state())?;
             Some(old.restore(*uid, described, subtask))
         });
+        let position = vertex.0 as usize;
         SubtaskRestore {
+            channels: self.channels.of(position, subtask, described.parallelism),
             checkpoint: self.checkpoint.metadata.id,
             directory: self.checkpoint.directory.clone(),
             operators: if finished {

@@ -25,6 +25,10 @@ pub struct CheckpointStatistics {
     pub bytes: Summary,
     /// Milliseconds that completed ones took.
     pub duration_ms: Summary,
+    /// Bytes that were processed while their barriers came, and that those overtook.
+    pub processed_bytes: Summary,
+    /// Bytes of what their barriers overtook.
+    pub persisted_bytes: Summary,
 }
 
 /// How many checkpoints there were; savepoints count.
@@ -72,8 +76,6 @@ pub struct CheckpointRecord {
     pub checkpoint: CheckpointId,
     /// What it is.
     pub kind: SnapshotKind,
-    /// Whether its barriers could overtake rows.
-    pub unaligned: bool,
     /// When it was triggered.
     pub triggered: Timestamp,
     /// Where it stands.
@@ -106,6 +108,12 @@ pub struct SubtaskRecord {
     pub async_ms: u64,
     /// From the trigger to the first barrier, in milliseconds.
     pub start_delay_ms: u64,
+    /// Its barrier overtook rows, or could have.
+    pub unaligned: bool,
+    /// Bytes processed between the first barrier and the last, if the barrier overtook them.
+    pub processed_bytes: u64,
+    /// Bytes of what the barrier overtook.
+    pub persisted_bytes: u64,
 }
 
 /// The job was restored.
@@ -189,6 +197,25 @@ impl CheckpointRecord {
         self.snapshots().map(|subtask| subtask.bytes).sum()
     }
 
+    /// Whether a barrier overtook rows, or could have.
+    pub fn is_unaligned(&self) -> bool {
+        self.snapshots().any(|subtask| subtask.unaligned)
+    }
+
+    /// Bytes processed between the first barriers and the last, which those overtook.
+    pub fn processed_bytes(&self) -> u64 {
+        self.snapshots()
+            .map(|subtask| subtask.processed_bytes)
+            .sum()
+    }
+
+    /// Bytes of what barriers overtook.
+    pub fn persisted_bytes(&self) -> u64 {
+        self.snapshots()
+            .map(|subtask| subtask.persisted_bytes)
+            .sum()
+    }
+
     /// When it was complete or given up.
     pub fn ended(&self) -> Option<Timestamp> {
         match &self.status {
@@ -249,6 +276,8 @@ impl CheckpointStatistics {
         self.duration_ms
             .add(u64::try_from(duration).unwrap_or(u64::MAX));
         self.bytes.add(record.bytes());
+        self.processed_bytes.add(record.processed_bytes());
+        self.persisted_bytes.add(record.persisted_bytes());
         if record.kind.is_savepoint() {
             self.latest_savepoint = Some(record);
         } else {
@@ -310,7 +339,6 @@ mod tests {
         CheckpointRecord {
             checkpoint: CheckpointId(checkpoint),
             kind: SnapshotKind::Checkpoint,
-            unaligned: false,
             triggered: Duration::from_secs(checkpoint),
             status: CheckpointStatus::InProgress,
             vertices: vec![VertexRecord {

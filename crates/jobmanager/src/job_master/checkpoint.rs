@@ -92,6 +92,9 @@ impl Shell {
                         directory => directory.to_owned(),
                     },
                     attempts: attempts.into_iter().map(Into::into).collect(),
+                    unaligned: trigger.options.unaligned,
+                    aligned_timeout_ms: u64::try_from(trigger.options.aligned_timeout.as_millis())
+                        .unwrap_or(u64::MAX),
                 };
                 self.tell(&worker, worker_command::Kind::BeginCheckpoint(begin));
             }

@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 
-use super::{CHECKPOINT_VERSION, CheckpointMetadata};
+use super::{CHECKPOINT_VERSION, CheckpointMetadata, checkpoint_version};
 
 /// How a `_metadata` file begins.
 const MARK: &[u8; 4] = b"FLTM";
@@ -48,7 +48,7 @@ impl CheckpointMetadata {
         let length = self.encoded_len();
         let mut bytes = Vec::with_capacity(HEADER + length + CHECKSUM);
         bytes.extend_from_slice(MARK);
-        bytes.extend_from_slice(&CHECKPOINT_VERSION.to_le_bytes());
+        bytes.extend_from_slice(&checkpoint_version(&self.vertices).to_le_bytes());
         bytes.extend_from_slice(&(length as u64).to_le_bytes());
         bytes.extend_from_slice(&self.encode_to_vec());
         let checksum = crc32c::crc32c(&bytes);

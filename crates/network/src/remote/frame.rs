@@ -7,7 +7,7 @@
 
 use flott_model::{CheckpointId, EdgeId, Epoch, ExecutionAttemptId, SnapshotKind, VertexId};
 
-use crate::{Barrier, ChannelId, Control, LatencyMarker};
+use crate::{Barrier, ChannelId, Control, LatencyMarker, Overtakes};
 
 pub(super) const HEADER_BYTES: usize = 20;
 pub(super) const CHECKSUM_BYTES: usize = 4;
@@ -15,7 +15,7 @@ pub(super) const CHECKSUM_BYTES: usize = 4;
 pub(super) const LINK: u32 = u32::MAX;
 pub(super) const OPEN_BYTES: usize = 36;
 pub(super) const MAX_ERROR_BYTES: usize = 1024;
-const EVENT_BYTES: usize = 17;
+const EVENT_BYTES: usize = 21;
 
 /// Credit that a piece costs. The minimum stands for what queueing it costs beside its bytes.
 pub(super) fn cost(payload: usize) -> u64 {
@@ -220,14 +220,18 @@ pub(super) fn append_error(out: &mut Vec<u8>, channel: u32, message: &str, check
 }
 
 pub(super) fn encode_event(control: Control) -> [u8; EVENT_BYTES] {
+    let mut overtakes = 0;
     let (tag, value, vertex, subtask) = match control {
         Control::Watermark(time) => (0, time.to_le_bytes(), 0, 0),
-        Control::Barrier(barrier) => (
-            1,
-            barrier.checkpoint.0.to_le_bytes(),
-            barrier.kind.number(),
-            barrier.triggered_ms,
-        ),
+        Control::Barrier(barrier) => {
+            overtakes = barrier.overtakes.number();
+            (
+                1,
+                barrier.checkpoint.0.to_le_bytes(),
+                barrier.kind.number(),
+                barrier.triggered_ms,
+            )
+        }
         Control::End => (2, [0; 8], 0, 0),
         Control::Idle => (3, [0; 8], 0, 0),
         Control::Active => (4, [0; 8], 0, 0),
@@ -242,7 +246,8 @@ pub(super) fn encode_event(control: Control) -> [u8; EVENT_BYTES] {
     let mut bytes = [tag; EVENT_BYTES];
     bytes[1..9].copy_from_slice(&value);
     bytes[9..13].copy_from_slice(&vertex.to_le_bytes());
-    bytes[13..].copy_from_slice(&subtask.to_le_bytes());
+    bytes[13..17].copy_from_slice(&subtask.to_le_bytes());
+    bytes[17..].copy_from_slice(&overtakes.to_le_bytes());
     bytes
 }
 
@@ -257,6 +262,7 @@ pub(super) fn decode_event(bytes: &[u8]) -> Result<Control, FrameError> {
             checkpoint: CheckpointId(u64::from_le_bytes(value)),
             kind: SnapshotKind::from_number(word(8)).ok_or(FrameError::Event)?,
             triggered_ms: word(12),
+            overtakes: Overtakes::from_number(word(16)),
         })),
         2 => Ok(Control::End),
         3 => Ok(Control::Idle),
@@ -377,6 +383,8 @@ mod tests {
                 SnapshotKind::DrainWithSavepoint,
                 -1,
             )),
+            Control::Barrier(Barrier::for_tests(3).overtaking(Overtakes::AtOnce)),
+            Control::Barrier(Barrier::for_tests(4).overtaking(Overtakes::AfterMs(250))),
             Control::Idle,
             Control::Active,
             Control::Marker(LatencyMarker {

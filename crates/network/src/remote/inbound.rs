@@ -280,7 +280,11 @@ impl InLink {
         if control == Control::End {
             self.remove(header.channel);
         }
-        channel.task.wake();
+        if control.calls() {
+            channel.task.call();
+        } else {
+            channel.task.wake();
+        }
         Ok(())
     }
 

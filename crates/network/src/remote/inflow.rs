@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::credit::{CreditAccount, Overrun};
 use super::frame::{self, CONTINUED, HAS_TIMESTAMPS, Header};
 use super::{DataFrame, NetworkError, RemoteMessage};
-use crate::{Control, QueueLoad};
+use crate::{Barrier, Control, QueueLoad};
 
 /// Control elements that may wait in a channel. Watermarks are merged, so only a peer that floods
 /// the channel with barriers gets there.
@@ -59,6 +59,8 @@ pub(super) struct Inflow {
     /// Complete payloads in the queue that came in pieces.
     large: usize,
     partial: Option<Partial>,
+    /// A barrier that overtakes has come, and was not told yet.
+    barrier: Option<Barrier>,
     /// The end has arrived, though maybe it was not received yet.
     ended: bool,
     failed: Option<NetworkError>,
@@ -83,6 +85,7 @@ impl Inflow {
             events: 0,
             large: 0,
             partial: None,
+            barrier: None,
             ended: false,
             failed: None,
             released: false,
@@ -196,11 +199,38 @@ impl Inflow {
             _ => self.queue.push_back(Queued::Control(control)),
         }
         self.events += 1;
+        if let Control::Barrier(barrier) = control
+            && barrier.overtakes_at_once()
+        {
+            self.barrier = Some(barrier);
+        }
         self.ended |= control == Control::End;
         if self.events > MAX_QUEUED_EVENTS {
             return Err(FlowError::TooManyEvents { channel });
         }
         Ok(())
+    }
+
+    /// The barrier that overtakes, once, and how many messages are in front of it. It is received in its
+    /// place all the same.
+    pub(super) fn take_barrier(&mut self) -> Option<(Barrier, usize)> {
+        let barrier = self.barrier.take()?;
+        let is_it = |queued: &Queued| match queued {
+            Queued::Control(control) => *control == Control::Barrier(barrier),
+            Queued::Data { .. } => false,
+        };
+        let ahead = self.queue.iter().position(is_it)?;
+        Some((barrier, ahead))
+    }
+
+    /// Shows what waits, in order.
+    pub(super) fn look(&self, mut each: impl FnMut(Result<&DataFrame, Control>)) {
+        for queued in &self.queue {
+            match queued {
+                Queued::Data { frame, .. } => each(Ok(frame)),
+                Queued::Control(control) => each(Err(*control)),
+            }
+        }
     }
 
     /// The next message; its credit is free from now on.

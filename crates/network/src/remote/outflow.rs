@@ -4,9 +4,11 @@ use std::collections::VecDeque;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
+use flott_model::CheckpointId;
+
 use super::frame::{self, CONTINUED, HAS_TIMESTAMPS, Header, Kind};
-use super::{DataFrame, NetworkError};
-use crate::{Control, QueueLoad, Room};
+use super::{DataFrame, NetworkError, RemoteMessage};
+use crate::{Barrier, Control, Overtakes, QueueLoad, Room};
 
 /// Bytes of a piece: a whole payload, or a part of one that is larger than a frame.
 #[derive(Debug)]
@@ -31,6 +33,26 @@ enum Item {
     Data { piece: Piece, rows: u32, flags: u8 },
     Event(Control),
     Close,
+}
+
+/// An item as the receiver would get it; a payload in pieces counts with its first one.
+fn saved(item: &Item) -> Option<RemoteMessage> {
+    match item {
+        Item::Data { piece, rows, flags } => {
+            let payload = match piece {
+                Piece::Whole(bytes) => bytes.clone(),
+                Piece::Part(bytes, range) if range.start == 0 => bytes.to_vec(),
+                Piece::Part(..) => return None,
+            };
+            Some(RemoteMessage::Data(DataFrame {
+                payload,
+                rows: *rows,
+                has_timestamps: flags & HAS_TIMESTAMPS != 0,
+            }))
+        }
+        Item::Event(control) => Some(RemoteMessage::Control(*control)),
+        Item::Close => None,
+    }
 }
 
 /// What the writer shall write for a channel.
@@ -61,6 +83,8 @@ pub(super) struct Outflow {
     /// Credit that the queue needs.
     queued: u64,
     credit: u64,
+    /// Some pieces of a payload were taken, and others were not.
+    inside: bool,
     sequence: u32,
     end: End,
     /// The handle is gone.
@@ -84,6 +108,7 @@ impl Outflow {
             queue: VecDeque::new(),
             queued: 0,
             credit: 0,
+            inside: false,
             sequence: 0,
             end: End::NotYet,
             released: false,
@@ -146,6 +171,45 @@ impl Outflow {
         }
     }
 
+    /// Puts a barrier in front of everything that waits, which it gives; only the rest of a payload that
+    /// is half on its way goes before it.
+    pub(super) fn overtake(&mut self, barrier: Barrier) -> Vec<RemoteMessage> {
+        self.put(barrier, self.queue.len())
+    }
+
+    /// The barrier of a checkpoint that waits is put in front like [`Outflow::overtake`] does. `None` if
+    /// it waits no longer.
+    pub(super) fn hurry(&mut self, checkpoint: CheckpointId) -> Option<Vec<RemoteMessage>> {
+        let of = |item: &Item| match item {
+            Item::Event(Control::Barrier(barrier)) if barrier.checkpoint == checkpoint => {
+                Some(*barrier)
+            }
+            _ => None,
+        };
+        let mut items = self.queue.iter().enumerate();
+        let (at, barrier) = items.find_map(|(at, item)| Some((at, of(item)?)))?;
+        self.queue.remove(at);
+        Some(self.put(barrier.overtaking(Overtakes::AtOnce), at))
+    }
+
+    /// Puts a barrier to the front; the first so many items are what it has in front of it.
+    fn put(&mut self, barrier: Barrier, items: usize) -> Vec<RemoteMessage> {
+        if self.failed.is_some() {
+            return Vec::new();
+        }
+        let is_last =
+            |item: &Item| matches!(item, Item::Data { flags, .. } if flags & CONTINUED == 0);
+        let begun = match self.inside {
+            true => self.queue.iter().position(is_last).map_or(0, |at| at + 1),
+            false => 0,
+        };
+        let overtaken = self.queue.iter().take(items).skip(begun);
+        let saved = overtaken.filter_map(saved).collect();
+        let event = Item::Event(Control::Barrier(barrier));
+        self.queue.insert(begun, event);
+        saved
+    }
+
     /// What waits for credit or for the link, against the credit there is. What waits without credit fills all room.
     pub(super) fn load(&self, buffer: usize) -> QueueLoad {
         let is_data = |item: &&Item| matches!(item, Item::Data { .. });
@@ -155,6 +219,11 @@ impl Outflow {
             exclusive: Room::of_bytes(self.queued, self.credit.max(self.queued), buffer),
             floating: Room::default(),
         }
+    }
+
+    /// Items that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// Whether the task may go on; if not, it is to be woken.
@@ -211,6 +280,7 @@ impl Outflow {
                 let cost = frame::cost(piece.len());
                 self.queued -= cost;
                 self.credit -= cost;
+                self.inside = flags & CONTINUED != 0;
                 let mut header = self.header(Kind::Data);
                 header.rows = rows;
                 header.flags = flags;

@@ -6,7 +6,7 @@ use super::inbound::InChannel;
 use super::inflow::Taken;
 use super::network::Shared;
 use super::{DataFrame, NetworkError};
-use crate::{Control, QueueGauge};
+use crate::{Barrier, Control, QueueGauge};
 
 /// What arrives by a remote channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +55,18 @@ impl RemoteReceiver {
             RemoteMessage::Control(control) => self.ended |= *control == Control::End,
         }
         Ok(Some(message))
+    }
+
+    /// Takes the barrier that overtakes, and how many messages are in front of it. It is received in its
+    /// place all the same.
+    pub fn take_barrier(&mut self) -> Option<(Barrier, usize)> {
+        self.channel.state().flow.take_barrier()
+    }
+
+    /// Shows what waits here, in order: frames, and control elements as errors. It stays here. Senders
+    /// wait meanwhile.
+    pub fn look(&mut self, each: impl FnMut(Result<&DataFrame, Control>)) {
+        self.channel.state().flow.look(each);
     }
 
     /// Gives a consumed payload's memory back.

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use flott_model::CheckpointId;
+
 use super::network::Shared;
 use super::outbound::{OutChannel, OutLink};
-use super::{DataFrame, NetworkError};
-use crate::{Control, QueueGauge};
+use super::{DataFrame, NetworkError, RemoteMessage};
+use crate::{Barrier, Control, QueueGauge};
 
 /// Sends frames to one receiver in another worker. Dropping it closes the channel: without an end,
 /// the receiver gets an error.
@@ -43,6 +45,26 @@ impl RemoteSender {
     pub fn control(&mut self, control: Control) {
         self.channel.flow().push_control(control);
         self.link.schedule(&self.channel);
+    }
+
+    /// Sends a barrier in front of all that waits for credit or for the link, which it gives.
+    pub fn overtake(&mut self, barrier: Barrier) -> Vec<RemoteMessage> {
+        let overtaken = self.channel.flow().overtake(barrier);
+        self.link.schedule(&self.channel);
+        overtaken
+    }
+
+    /// The barrier of a checkpoint that waits for credit or for the link waits no longer: gives what it
+    /// was behind. `None` if it is on its way already.
+    pub fn hurry(&mut self, checkpoint: CheckpointId) -> Option<Vec<RemoteMessage>> {
+        let overtaken = self.channel.flow().hurry(checkpoint);
+        self.link.schedule(&self.channel);
+        overtaken
+    }
+
+    /// Payloads and control elements that wait for credit or for the link.
+    pub fn waiting(&self) -> usize {
+        self.channel.flow().waiting()
     }
 
     /// Whether credit covers everything sent. After `false` the task is woken when it does, and

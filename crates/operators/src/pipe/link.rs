@@ -225,6 +225,17 @@ impl<In: Data, P: Pipe<In>> Run<P, In> {
         }
     }
 
+    fn take_back(&mut self, batch: &mut Batch<In>) {
+        if self.rest.is_empty() {
+            return;
+        }
+        let mut all = Batch::with_capacity(self.rest.len() + batch.len());
+        for (row, timestamp) in self.rest.drain(..).chain(batch.drain()) {
+            all.push(row, timestamp);
+        }
+        *batch = all;
+    }
+
     fn is_idle(&self) -> bool {
         let parked = |code: &Code<P, In>| P::is_parked(&code.state);
         self.rest.is_empty() && !self.code.as_ref().is_some_and(parked)
@@ -281,6 +292,10 @@ impl<In: Data, P: Pipe<In>> BatchSink<In> for PipeLink<P, In> {
             self.run.resume(&mut self.output);
             self.finish()?;
         }
+    }
+
+    fn take_back(&mut self, batch: &mut Batch<In>) {
+        self.run.take_back(batch);
     }
 }
 
@@ -346,5 +361,9 @@ impl<In: Record, P: Pipe<In>, W: Writer<P::Out>> BatchSink<In> for PipeTo<P, In,
             self.run.resume(&mut self.writer);
             self.check()?;
         }
+    }
+
+    fn take_back(&mut self, batch: &mut Batch<In>) {
+        self.run.take_back(batch);
     }
 }

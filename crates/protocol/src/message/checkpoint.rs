@@ -22,6 +22,12 @@ pub struct BeginCheckpoint {
     /// The tasks of this worker that send the first barriers.
     #[prost(message, repeated, tag = "5")]
     pub attempts: Vec<AttemptId>,
+    /// Its barriers may overtake rows.
+    #[prost(bool, tag = "6")]
+    pub unaligned: bool,
+    /// With `unaligned`: milliseconds from the trigger until they do.
+    #[prost(uint64, tag = "7")]
+    pub aligned_timeout_ms: u64,
 }
 
 /// A checkpoint is complete, or was given up.

@@ -1,7 +1,5 @@
 //! `/jobs/:id/checkpoints/config`: what a job's configuration says about checkpoints.
 
-use std::time::Duration;
-
 use flott_config::{
     CheckpointRetention, CheckpointStorage, CheckpointingMode, Configuration, options,
 };
@@ -32,10 +30,11 @@ pub(crate) fn config(configuration: &Configuration) -> Value {
         },
         "state_backend": "HashMapStateBackend",
         "checkpoint_storage": storage(configuration),
-        "unaligned_checkpoints": false,
+        "unaligned_checkpoints":
+            configuration.get(&options::EXECUTION_CHECKPOINTING_UNALIGNED),
         "tolerable_failed_checkpoints":
             configuration.get(&options::EXECUTION_CHECKPOINTING_TOLERABLE_FAILED),
-        "aligned_checkpoint_timeout": millis(Duration::ZERO),
+        "aligned_checkpoint_timeout": time(&options::EXECUTION_CHECKPOINTING_ALIGNED_TIMEOUT),
         "checkpoints_after_tasks_finish":
             configuration.get(&options::EXECUTION_CHECKPOINTING_AFTER_TASKS_FINISH),
         // Flink's logs of state changes do not exist here; these are its defaults.

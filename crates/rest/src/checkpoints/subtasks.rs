@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use flott_coordination::checkpoint::{CheckpointRecord, SubtaskRecord, VertexRecord};
 use flott_jobmanager::JobSnapshot;
-use flott_model::SnapshotKind;
 use serde_json::{Value, json};
 
 use super::{Distribution, Times, millis, task, vertex_of};
@@ -46,12 +45,12 @@ fn acknowledged(
         "checkpoint": { "sync": subtask.sync_ms, "async": subtask.async_ms },
         "alignment": {
             "buffered": 0,
-            "processed": 0,
-            "persisted": 0,
+            "processed": subtask.processed_bytes,
+            "persisted": subtask.persisted_bytes,
             "duration": subtask.alignment_ms,
         },
         "start_delay": subtask.start_delay_ms,
-        "unaligned_checkpoint": record.unaligned && record.kind == SnapshotKind::Checkpoint,
+        "unaligned_checkpoint": subtask.unaligned,
         "aborted": false,
         "status": "completed",
     })
@@ -74,8 +73,8 @@ fn summary(record: &CheckpointRecord, vertex: &VertexRecord) -> Value {
         },
         "alignment": {
             "buffered": nothing,
-            "processed": nothing,
-            "persisted": nothing,
+            "processed": of(&|subtask| subtask.processed_bytes),
+            "persisted": of(&|subtask| subtask.persisted_bytes),
             "duration": of(&|subtask| subtask.alignment_ms),
         },
         "start_delay": of(&|subtask| subtask.start_delay_ms),

@@ -99,6 +99,9 @@ fn acknowledged(at: u64, bytes: u64) -> Option<SubtaskRecord> {
         sync_ms: 1,
         async_ms: 15,
         start_delay_ms: 4,
+        unaligned: false,
+        processed_bytes: 0,
+        persisted_bytes: 0,
     })
 }
 
@@ -109,7 +112,6 @@ fn record(id: u64, kind: SnapshotKind, status: CheckpointStatus) -> CheckpointRe
     CheckpointRecord {
         checkpoint: CheckpointId(id),
         kind,
-        unaligned: false,
         triggered: ms(1_000),
         status,
         vertices: vec![
@@ -223,7 +225,10 @@ fn each_state_has_its_own_fields_and_the_newest_is_first() {
 #[test]
 fn unaligned_checkpoints_are_told_apart() {
     let mut unaligned = completed(2, SnapshotKind::Checkpoint);
-    unaligned.unaligned = true;
+    if let Some(subtask) = &mut unaligned.vertices[0].subtasks[0] {
+        subtask.unaligned = true;
+        (subtask.processed_bytes, subtask.persisted_bytes) = (30, 70);
+    }
     let job = job(statistics_of(vec![unaligned]));
     let ours = details(&job, CheckpointId(2)).unwrap();
     assert_eq!(ours["checkpoint_type"], "UNALIGNED_CHECKPOINT");

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use flott_network::Control;
+use flott_network::{Barrier, Control, Overtakes, Waker};
 use flott_operators::{SubtaskContext, TaskClock, TaskCounters, TaskError};
 
 use super::merge::Event;
-use super::streams::InputSet;
+use super::streams::{InputSet, Start};
 use crate::barriers::Barriers;
 use crate::pacer::{Alarm, BufferTimeout, Pacer, Rest, Waiting};
 use crate::scheduler::{Poll, Tasklet};
@@ -24,6 +24,9 @@ pub struct Gate<S> {
     events: VecDeque<Event>,
     ended: bool,
     barriers: Barriers,
+    /// A barrier that overtakes rows is among the events.
+    urgent: bool,
+    waker: Waker,
     pacer: Pacer,
     clock: TaskClock,
     alarm: Alarm,
@@ -41,6 +44,8 @@ impl<S: InputSet> Gate<S> {
             events: VecDeque::new(),
             ended: false,
             barriers: Barriers::new(context.checkpoint.clone()),
+            urgent: false,
+            waker: context.waker.clone(),
             pacer: Pacer::new(timeout, Arc::clone(&context.counters)),
             clock: context.clock.clone(),
             alarm: Alarm::default(),
@@ -65,6 +70,7 @@ impl<S: InputSet> Gate<S> {
                     self.inputs.event(event)?;
                     self.barriers.told(barrier, began.elapsed());
                 }
+                Event::Overtake(barrier) => self.overtake(barrier)?,
                 Event::Control(_) | Event::End1 | Event::End2 => self.inputs.event(event)?,
             }
             if !self.settle()? {
@@ -88,18 +94,121 @@ impl<S: InputSet> Gate<S> {
     }
 
     fn settle(&mut self) -> Result<bool, TaskError> {
-        let room = self.inputs.settle()?;
-        if room {
-            self.barriers.settled();
+        if !self.inputs.settle()? {
+            return Ok(false);
         }
-        Ok(room)
+        let overtook = self.barriers.settled();
+        if self.barriers.is_incomplete() {
+            self.complete();
+        }
+        // Without the overdraft that a barrier was allowed there may be no room.
+        Ok(!overtook || self.inputs.settle()?)
+    }
+
+    /// Takes what the task was told about checkpoints, and the barriers that overtake rows.
+    #[inline]
+    fn listen(&mut self) {
+        let (inputs, events) = (&mut self.inputs, &mut self.events);
+        self.barriers.listen(|checkpoint| {
+            inputs.abort_barrier(checkpoint);
+            let given_up = |event: &Event| match event {
+                Event::Overtake(barrier) => barrier.checkpoint == checkpoint,
+                _ => false,
+            };
+            events.retain(|event| !given_up(event));
+        });
+        if self.waker.take_call() {
+            if let Some(barrier) = self.inputs.look(&mut self.events) {
+                self.barriers.expect(barrier);
+            }
+            self.look_for_urgent();
+        }
+        if let Some(barrier) = self.barriers.take_late(self.pacer.now()) {
+            self.hurry(barrier);
+        }
+        // Its senders have finished: what they sent last is behind the barrier.
+        if let Some(barrier) = self.barriers.next_urgent() {
+            self.inputs.overtake(barrier, Start::Here, &mut self.events);
+            self.look_for_urgent();
+        }
+        if self.urgent {
+            self.make_way();
+        }
+        if self.barriers.is_incomplete() {
+            self.complete();
+        }
+    }
+
+    /// A barrier between the rows has waited for long enough.
+    #[cold]
+    fn hurry(&mut self, barrier: Barrier) {
+        let told = |event: &Event| match event {
+            Event::Control(Control::Barrier(told)) => told.checkpoint == barrier.checkpoint,
+            _ => false,
+        };
+        if self.events.iter().any(told) {
+            // It has come on all channels, and what waits is in the chain.
+            self.barriers.make_way();
+        } else {
+            self.inputs.overtake(barrier, Start::Late, &mut self.events);
+            self.look_for_urgent();
+        }
+    }
+
+    #[cfg(test)]
+    fn barriers_are_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    fn look_for_urgent(&mut self) {
+        let barrier = self.events.iter().find_map(|event| match event {
+            Event::Overtake(barrier) => Some(*barrier),
+            _ => None,
+        });
+        self.urgent = barrier.is_some();
+        if let Some(barrier) = barrier {
+            self.barriers.aligning(barrier);
+        }
+    }
+
+    /// What the chain has begun is let out of it, so that the barrier can be told.
+    #[cold]
+    fn make_way(&mut self) {
+        self.look_for_urgent();
+        if self.urgent {
+            // Rows in front of another event stay in front of it.
+            if let Some(Event::Overtake(_)) = self.events.front() {
+                self.inputs.take_back();
+            }
+            self.barriers.make_way();
+        } else {
+            self.barriers.close_way();
+        }
+    }
+
+    /// The head is told a barrier that overtakes rows.
+    #[cold]
+    fn overtake(&mut self, barrier: Barrier) -> Result<(), TaskError> {
+        self.urgent = false;
+        let began = Instant::now();
+        let barrier = barrier.overtaking(Overtakes::AtOnce);
+        self.inputs.snapshot(barrier);
+        self.inputs.event(Event::Overtake(barrier))?;
+        self.barriers.told(barrier, began.elapsed());
+        Ok(())
+    }
+
+    /// Completes the snapshot if its barrier has come on all channels.
+    #[cold]
+    fn complete(&mut self) {
+        if let Some((in_flight, processed)) = self.inputs.take_overtaken() {
+            self.barriers.complete(in_flight, processed);
+        }
     }
 
     fn run(&mut self) -> Result<(Poll, Waiting), TaskError> {
         let backpressured = Ok((Poll::Pending, Waiting::Backpressured));
-        let inputs = &mut self.inputs;
-        self.barriers
-            .listen(|checkpoint| inputs.abort_barrier(checkpoint));
+        self.listen();
         if !self.tell()? {
             return backpressured;
         }
@@ -124,6 +233,14 @@ impl<S: InputSet> Gate<S> {
                 }
                 if let Some(barrier) = self.inputs.aligning() {
                     self.barriers.aligning(barrier);
+                    self.barriers.expect(barrier);
+                }
+                if let Some(Event::Overtake(_)) = self.events.back() {
+                    self.urgent = true;
+                    self.make_way();
+                }
+                if self.barriers.is_incomplete() {
+                    self.complete();
                 }
             }
             if self.inputs.has_rows() {
@@ -170,6 +287,7 @@ impl<S: InputSet> Tasklet for Gate<S> {
     fn poll(&mut self) -> Result<Poll, TaskError> {
         self.pacer.begin();
         let (poll, waiting) = self.run()?;
+        let poll = self.alarm.no_later_than(self.barriers.deadline(), poll);
         self.pacer.end(poll, waiting);
         Ok(poll)
     }

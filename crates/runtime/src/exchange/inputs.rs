@@ -3,22 +3,25 @@
 use std::sync::Arc;
 
 use flott_network::{
-    Batch, Control, DataFrame, LocalReceiver, Message, QueueGauge, RemoteMessage, RemoteReceiver,
+    Barrier, Batch, Control, DataFrame, LocalReceiver, Message, Overtakes, QueueGauge,
+    RemoteMessage, RemoteReceiver,
 };
-use flott_operators::{TaskCounters, TaskError};
+use flott_operators::checkpoint::ChannelEnd;
+use flott_operators::{BatchSink, TaskCounters, TaskError};
 use flott_record::Record;
 use flott_record::codec::Values;
 
 use super::blocking::PartitionEvent;
+use super::tap::{Found, Tap, Taps};
 use super::{InputHalf, PartitionInput, unbox};
 use crate::pieces::Pieces;
 
 /// One incoming channel.
 pub enum InputChannel<T> {
     /// From a task of this process.
-    Local(LocalReceiver<T>),
+    Local(LocalReceiver<T>, ChannelEnd),
     /// From a task of another process.
-    Remote(RemoteReceiver),
+    Remote(RemoteReceiver, ChannelEnd),
     /// From the partitions of a blocking edge.
     Partition(Box<PartitionInput>),
 }
@@ -27,9 +30,17 @@ impl<T: 'static> InputChannel<T> {
     /// The typed channel of a half.
     pub fn new(half: InputHalf) -> Self {
         match half {
-            InputHalf::Local(boxed) => Self::Local(unbox(boxed)),
-            InputHalf::Remote(receiver) => Self::Remote(receiver),
+            InputHalf::Local(boxed, end) => Self::Local(unbox(boxed), end),
+            InputHalf::Remote(receiver, end) => Self::Remote(receiver, end),
             InputHalf::Partition(input) => Self::Partition(input),
+        }
+    }
+
+    /// Which channel it is; partitions have no barriers.
+    fn end(&self) -> Option<ChannelEnd> {
+        match self {
+            Self::Local(_, end) | Self::Remote(_, end) => Some(*end),
+            Self::Partition(_) => None,
         }
     }
 }
@@ -50,6 +61,10 @@ pub(super) struct Channels<T> {
     pub(super) pieces: Pieces<T>,
     /// The local channel that gets the emptied batch back.
     origin: Option<usize>,
+    /// The channel that rows came from last.
+    last: usize,
+    /// What a barrier overtakes, by channel.
+    taps: Vec<Tap>,
     /// Our own batch, for rows from other processes, while a channel's is in `pieces`.
     own: Batch<T>,
     counters: Arc<TaskCounters>,
@@ -58,7 +73,10 @@ pub(super) struct Channels<T> {
 impl<T: Record> Channels<T> {
     pub(super) fn new(channels: Vec<InputChannel<T>>, counters: Arc<TaskCounters>) -> Self {
         counters.inputs.watch(channels.iter().filter_map(gauge));
+        let ends = channels.iter().map(InputChannel::end);
         Self {
+            taps: ends.map(Tap::new).collect(),
+            last: 0,
             channels,
             pieces: Pieces::new(Batch::default()),
             origin: None,
@@ -75,18 +93,24 @@ impl<T: Record> Channels<T> {
     pub(super) fn keyed(&self) -> impl Iterator<Item = bool> {
         self.channels.iter().map(|channel| match channel {
             InputChannel::Partition(input) => input.is_keyed(),
-            InputChannel::Local(_) | InputChannel::Remote(_) => false,
+            InputChannel::Local(..) | InputChannel::Remote(..) => false,
         })
     }
 
     /// The next element of one channel. The pieces must be empty.
     #[inline]
     pub(super) fn receive(&mut self, index: usize) -> Result<Received, TaskError> {
+        let tap = &mut self.taps[index];
         match &mut self.channels[index] {
-            InputChannel::Local(receiver) => match receiver.receive() {
+            InputChannel::Local(receiver, _) => match receiver.receive() {
                 None => Ok(Received::Nothing),
-                Some(Message::Control(control)) => Ok(Received::Control(control)),
+                Some(Message::Control(control)) => {
+                    tap.control(control);
+                    Ok(Received::Control(control))
+                }
                 Some(Message::Rows(batch)) => {
+                    tap.rows(&batch);
+                    self.last = index;
                     TaskCounters::add(&self.counters.records_in, batch.len() as u64);
                     TaskCounters::add(&self.counters.buffers_in_local, 1);
                     self.own = std::mem::replace(self.pieces.batch(), batch);
@@ -94,13 +118,18 @@ impl<T: Record> Channels<T> {
                     Ok(Received::Rows)
                 }
             },
-            InputChannel::Remote(receiver) => match receiver
+            InputChannel::Remote(receiver, _) => match receiver
                 .receive()
                 .map_err(|error| TaskError::transient(format!("receiving failed: {error}")))?
             {
                 None => Ok(Received::Nothing),
-                Some(RemoteMessage::Control(control)) => Ok(Received::Control(control)),
+                Some(RemoteMessage::Control(control)) => {
+                    tap.control(control);
+                    Ok(Received::Control(control))
+                }
                 Some(RemoteMessage::Data(frame)) => {
+                    tap.frame(&frame);
+                    self.last = index;
                     let batch = self.pieces.batch();
                     decode(&frame, batch)?;
                     TaskCounters::add(&self.counters.records_in, batch.len() as u64);
@@ -129,7 +158,7 @@ impl<T: Record> Channels<T> {
     pub(super) fn give_back(&mut self) {
         if self.pieces.is_empty()
             && let Some(index) = self.origin.take()
-            && let InputChannel::Local(receiver) = &mut self.channels[index]
+            && let InputChannel::Local(receiver, _) = &mut self.channels[index]
         {
             let own = std::mem::take(&mut self.own);
             receiver.recycle(std::mem::replace(self.pieces.batch(), own));
@@ -137,11 +166,102 @@ impl<T: Record> Channels<T> {
     }
 }
 
+impl<T: Record> Channels<T> {
+    /// Takes rows back that the head has not begun with.
+    pub(super) fn take_back(&mut self, head: &mut dyn BatchSink<T>) {
+        self.pieces.take_back(head);
+    }
+}
+
+impl<T: Record> Taps for Channels<T> {
+    fn take_barrier(&mut self, channel: usize) -> Option<(Barrier, usize)> {
+        match &mut self.channels[channel] {
+            InputChannel::Local(receiver, _) => receiver.take_barrier(),
+            InputChannel::Remote(receiver, _) => receiver.take_barrier(),
+            InputChannel::Partition(_) => None,
+        }
+    }
+
+    fn tap(&mut self, channel: usize) -> &mut Tap {
+        &mut self.taps[channel]
+    }
+
+    fn find(&mut self, channel: usize, barrier: Barrier, or_end: bool) -> Option<usize> {
+        let mut found = Found::new(barrier, or_end);
+        match &mut self.channels[channel] {
+            InputChannel::Local(receiver, _) => receiver.look(|message| match message {
+                Message::Control(control) => found.see(Some(*control)),
+                Message::Rows(_) => found.see(None),
+            }),
+            InputChannel::Remote(receiver, _) => {
+                receiver.look(|message| found.see(message.err()));
+            }
+            InputChannel::Partition(_) => (),
+        }
+        found.at()
+    }
+
+    fn patient(&mut self, channel: usize) -> Option<Barrier> {
+        let mut found = None;
+        let mut see = |control: Option<Control>| {
+            if let Some(Control::Barrier(barrier)) = control
+                && matches!(barrier.overtakes, Overtakes::AfterMs(_))
+            {
+                found = Some(barrier);
+            }
+        };
+        match &mut self.channels[channel] {
+            InputChannel::Local(receiver, _) => receiver.look(|message| match message {
+                Message::Control(control) => see(Some(*control)),
+                Message::Rows(_) => (),
+            }),
+            InputChannel::Remote(receiver, _) => receiver.look(|message| see(message.err())),
+            InputChannel::Partition(_) => (),
+        }
+        found
+    }
+
+    fn keep(&mut self, channel: usize, until: usize) {
+        let tap = &mut self.taps[channel];
+        let mut at = 0;
+        match &mut self.channels[channel] {
+            InputChannel::Local(receiver, _) => receiver.look(|message| {
+                match message {
+                    Message::Rows(batch) if tap.wants(at, until) => tap.keep_rows(batch),
+                    Message::Control(control) if tap.wants_control(at, until, *control) => {
+                        tap.keep_control(*control);
+                    }
+                    Message::Rows(_) | Message::Control(_) => (),
+                }
+                at += 1;
+            }),
+            InputChannel::Remote(receiver, _) => receiver.look(|message| {
+                match message {
+                    Ok(frame) if tap.wants(at, until) => tap.keep_frame(frame),
+                    Err(control) if tap.wants_control(at, until, control) => {
+                        tap.keep_control(control);
+                    }
+                    Ok(_) | Err(_) => (),
+                }
+                at += 1;
+            }),
+            InputChannel::Partition(_) => (),
+        }
+        tap.kept(at.min(until));
+    }
+
+    fn keep_rest(&mut self) {
+        if let Some(tap) = self.taps.get_mut(self.last) {
+            tap.keep_rows(self.pieces.batch());
+        }
+    }
+}
+
 /// Tells what waits in a channel.
 fn gauge<T>(channel: &InputChannel<T>) -> Option<QueueGauge> {
     match channel {
-        InputChannel::Local(receiver) => Some(receiver.gauge()),
-        InputChannel::Remote(receiver) => Some(receiver.gauge()),
+        InputChannel::Local(receiver, _) => Some(receiver.gauge()),
+        InputChannel::Remote(receiver, _) => Some(receiver.gauge()),
         InputChannel::Partition(_) => None,
     }
 }

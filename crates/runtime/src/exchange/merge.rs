@@ -17,6 +17,9 @@ pub enum Event {
     End1,
     /// The second of two inputs has ended.
     End2,
+    /// The first barrier of a checkpoint that overtakes rows has come: the head is told it before any of
+    /// the rows that wait.
+    Overtake(Barrier),
 }
 
 #[derive(Debug)]
@@ -33,6 +36,8 @@ struct Channel {
     waits: bool,
     /// Behind what was told already, since it was idle: does not count until it has caught up.
     behind: bool,
+    /// A barrier overtakes rows, and this channel's has not come.
+    awaited: bool,
     watermark: i64,
 }
 
@@ -44,6 +49,8 @@ pub(super) struct Merge {
     blocked: usize,
     /// The newest barrier that has come on any channel.
     barrier: Option<Barrier>,
+    /// The newest checkpoint whose barrier overtook rows here.
+    overtaken: Option<CheckpointId>,
     /// The newest checkpoint that was given up: its barriers may still come.
     aborted: Option<CheckpointId>,
     /// Channels go on after their barrier: rows may count twice after a restore.
@@ -74,6 +81,7 @@ impl Merge {
             range_over: false,
             waits: false,
             behind: false,
+            awaited: false,
             watermark: i64::MIN,
         };
         Self {
@@ -81,6 +89,7 @@ impl Merge {
             live: channels,
             blocked: 0,
             barrier: None,
+            overtaken: None,
             aborted: None,
             at_least_once: false,
             watermark: i64::MIN,
@@ -136,6 +145,7 @@ impl Merge {
             }
             Control::Barrier(barrier) => self.barrier(index, barrier, events),
             Control::End => {
+                channel.awaited = false;
                 if !std::mem::replace(&mut channel.ended, true) {
                     self.live -= 1;
                 }
@@ -213,6 +223,11 @@ impl Merge {
     }
 
     fn barrier(&mut self, index: usize, barrier: Barrier, events: &mut VecDeque<Event>) {
+        let overtakes = barrier.overtakes_at_once();
+        if overtakes || self.overtaken >= Some(barrier.checkpoint) {
+            self.overtake(Some(index), barrier, events);
+            return;
+        }
         let newest = self.barrier.map(|known| known.checkpoint);
         let older = newest.is_some_and(|newest| barrier.checkpoint < newest);
         if older || self.aborted == Some(barrier.checkpoint) {
@@ -230,9 +245,65 @@ impl Merge {
         self.align(events);
     }
 
+    /// A barrier that overtakes rows has come on a channel, or is begun here. Whether the channel has it
+    /// now; false if it comes too late to mean something.
+    pub(super) fn overtake(
+        &mut self,
+        index: Option<usize>,
+        barrier: Barrier,
+        events: &mut VecDeque<Event>,
+    ) -> bool {
+        let checkpoint = Some(barrier.checkpoint);
+        if self.overtaken > checkpoint || self.aborted >= checkpoint {
+            return false;
+        }
+        if self.overtaken < checkpoint {
+            // What waits for an older one waits in vain; whoever waits for this one has it.
+            let newest = self.barrier.map(|known| known.checkpoint);
+            if newest > checkpoint {
+                return false;
+            }
+            let aligned = newest == checkpoint;
+            for channel in &mut self.channels {
+                channel.awaited = !channel.ended && !(aligned && channel.blocked);
+            }
+            self.release();
+            self.overtaken = checkpoint;
+            self.barrier = Some(barrier);
+            // Nothing follows the end.
+            let end = Event::Control(Control::End);
+            let before = events.iter().position(|event| *event == end);
+            events.insert(before.unwrap_or(events.len()), Event::Overtake(barrier));
+        }
+        match index {
+            Some(index) => std::mem::replace(&mut self.channels[index].awaited, false),
+            None => true,
+        }
+    }
+
+    /// A barrier overtakes rows, and this channel's has not come.
+    pub(super) fn awaits(&self, channel: usize) -> bool {
+        self.channels[channel].awaited
+    }
+
+    /// Nothing more is to come on this channel for the barrier that overtakes.
+    pub(super) fn has_come(&mut self, channel: usize) {
+        self.channels[channel].awaited = false;
+    }
+
+    /// Some channel's barrier that overtakes rows has not come.
+    pub(super) fn awaits_any(&self) -> bool {
+        self.channels.iter().any(|channel| channel.awaited)
+    }
+
     /// The checkpoint was given up: nobody waits for its barriers.
     pub(super) fn abort(&mut self, checkpoint: CheckpointId) {
         self.aborted = self.aborted.max(Some(checkpoint));
+        if self.overtaken == Some(checkpoint) {
+            for channel in &mut self.channels {
+                channel.awaited = false;
+            }
+        }
         if self.barrier.map(|barrier| barrier.checkpoint) == Some(checkpoint) {
             self.release();
         }

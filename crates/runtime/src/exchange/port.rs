@@ -1,12 +1,16 @@
 //! One target of an exchange: an open batch on its way to a local ring, an open frame of encoded
 //! rows on its way to another process, or a part of a partition on disk.
 
+mod overtake;
+
+use flott_model::CheckpointId;
 use flott_network::{
     Batch, Control, DataFrame, LocalSender, Message, NO_TIMESTAMP, QueueGauge, RemoteSender,
     batch_rows,
 };
-use flott_operators::TaskError;
+use flott_operators::checkpoint::ChannelEnd;
 use flott_operators::keyed::KeySelector;
+use flott_operators::{Checkpoints, TaskError};
 use flott_record::hash::stable_hash;
 use flott_record::{Record, codec};
 
@@ -27,11 +31,15 @@ pub enum OutputPort<T> {
     Local {
         /// The ring.
         sender: LocalSender<T>,
+        /// Whose channel it is.
+        end: ChannelEnd,
     },
     /// A task of another process.
     Remote {
         /// The channel.
         sender: RemoteSender,
+        /// Whose channel it is.
+        end: ChannelEnd,
         /// Rows not sent yet, encoded.
         open: Vec<u8>,
         /// How many.
@@ -61,6 +69,9 @@ pub struct Ports<T> {
     failed: Option<TaskError>,
     /// A port had no room for what it was sent.
     full: bool,
+    checkpoints: Checkpoints,
+    /// The newest checkpoint whose barrier was hurried here.
+    hurried: CheckpointId,
     records_out: u64,
     buffers_out: u64,
 }
@@ -74,16 +85,17 @@ impl<T: Record> Ports<T> {
         let mut partition = None;
         for half in halves {
             match half {
-                OutputHalf::Local(boxed) => {
+                OutputHalf::Local(boxed, end) => {
                     let mut sender: LocalSender<T> = unbox(boxed);
                     open_batches.push(sender.buffer(capacity));
-                    ports.push(OutputPort::Local { sender });
+                    ports.push(OutputPort::Local { sender, end });
                 }
-                OutputHalf::Remote(mut sender) => {
+                OutputHalf::Remote(mut sender, end) => {
                     let open = sender.buffer();
                     open_batches.push(Batch::default());
                     ports.push(OutputPort::Remote {
                         sender,
+                        end,
                         open,
                         rows: 0,
                         timed: false,
@@ -108,9 +120,18 @@ impl<T: Record> Ports<T> {
             capacity,
             failed: None,
             full: false,
+            checkpoints: Checkpoints::default(),
+            hurried: CheckpointId(0),
             records_out: 0,
             buffers_out: 0,
         }
+    }
+
+    /// What barriers overtake goes into these checkpoints of the task.
+    #[must_use]
+    pub fn with_checkpoints(mut self, checkpoints: Checkpoints) -> Self {
+        self.checkpoints = checkpoints;
+        self
     }
 
     /// How many there are.
@@ -329,7 +350,7 @@ impl<T: Record> Ports<T> {
     #[inline(never)]
     fn ship(&mut self, port: usize) {
         match &mut self.ports[port] {
-            OutputPort::Local { sender } => {
+            OutputPort::Local { sender, .. } => {
                 let open = &mut self.open[port];
                 if open.is_empty() {
                     return;
@@ -342,13 +363,16 @@ impl<T: Record> Ports<T> {
                     empty.hashes.reserve_exact(self.capacity);
                 }
                 sender.send(Message::Rows(std::mem::replace(open, empty)));
-                self.full |= !sender.settle();
+                if !sender.settle() {
+                    self.full |= sender.overdraft() > self.checkpoints.allowed_overdraft();
+                }
             }
             OutputPort::Remote {
                 sender,
                 open,
                 rows,
                 timed,
+                ..
             } => {
                 if *rows == 0 {
                     return;
@@ -364,7 +388,9 @@ impl<T: Record> Ports<T> {
                 *rows = 0;
                 *timed = false;
                 // A broken connection is told by the next `settle` of the task.
-                self.full |= !sender.settle().unwrap_or(true);
+                if !sender.settle().unwrap_or(true) {
+                    self.full |= sender.waiting() > self.checkpoints.allowed_overdraft();
+                }
             }
             // Goes to disk when its memory is full, and at the end.
             OutputPort::Partition { .. } => (),
@@ -391,9 +417,15 @@ impl<T: Record> Ports<T> {
             return self.check();
         }
         self.flush()?;
+        if let Control::Barrier(barrier) = control
+            && self.is_urgent(barrier)
+        {
+            self.overtake(barrier);
+            return Ok(());
+        }
         for port in &mut self.ports {
             match port {
-                OutputPort::Local { sender } => sender.send(Message::Control(control)),
+                OutputPort::Local { sender, .. } => sender.send(Message::Control(control)),
                 OutputPort::Remote { sender, .. } => sender.control(control),
                 OutputPort::Partition { .. } => (),
             }
@@ -409,12 +441,15 @@ impl<T: Record> Ports<T> {
         let mut room = true;
         for port in &mut self.ports {
             room &= match port {
-                OutputPort::Local { sender } => sender.settle(),
+                OutputPort::Local { sender, .. } => sender.settle(),
                 OutputPort::Remote { sender, .. } => sender
                     .settle()
                     .map_err(|error| TaskError::transient(format!("sending failed: {error}")))?,
                 OutputPort::Partition { .. } => true,
             };
+        }
+        if !room {
+            room = self.settle_overdraft();
         }
         if let Some(partition) = &mut self.partition {
             room &= partition.settle()?;
@@ -449,7 +484,7 @@ impl<T: Record> Ports<T> {
     /// Tell what waits in the channels.
     pub fn gauges(&self) -> impl Iterator<Item = QueueGauge> {
         self.ports.iter().filter_map(|port| match port {
-            OutputPort::Local { sender } => Some(sender.gauge()),
+            OutputPort::Local { sender, .. } => Some(sender.gauge()),
             OutputPort::Remote { sender, .. } => Some(sender.gauge()),
             OutputPort::Partition { .. } => None,
         })

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use flott_model::CheckpointId;
-use flott_network::Barrier;
+use flott_network::{Barrier, Control};
+use flott_operators::checkpoint::InFlight;
 use flott_operators::{BatchSink, TaskCounters, TaskError, TwoInputSink};
 use flott_record::Record;
 
 use super::inputs::{Channels, InputChannel, Received};
 use super::merge::{Event, Merge};
+use super::tap::{AllTaps, NoTaps};
 
 /// The inputs of a task with the head of its chain: what a [`super::Gate`] drives. Rows are received
 /// only when none wait.
@@ -28,6 +30,19 @@ pub trait InputSet: Send {
     fn aligning(&self) -> Option<Barrier>;
     /// The checkpoint was given up: channels that wait for its barriers go on.
     fn abort_barrier(&mut self, checkpoint: CheckpointId);
+    /// Takes the barriers that overtake rows, as far as they have come. One that will overtake them after
+    /// a while.
+    fn look(&mut self, events: &mut VecDeque<Event>) -> Option<Barrier>;
+    /// Begins a checkpoint whose barrier overtakes rows: no channel will bring it, or it waits no longer
+    /// between the rows. Whether it has begun.
+    fn overtake(&mut self, barrier: Barrier, start: Start, events: &mut VecDeque<Event>) -> bool;
+    /// The head gives back what it has not begun with.
+    fn take_back(&mut self);
+    /// Copies what the barrier overtakes: the head is told it now.
+    fn snapshot(&mut self, barrier: Barrier);
+    /// What the barrier overtook, and the bytes that were processed meanwhile, once it has come on all
+    /// channels.
+    fn take_overtaken(&mut self) -> Option<(Vec<InFlight>, u64)>;
     /// Channels go on behind their barrier from now on.
     fn go_on_after_barriers(&mut self);
     /// See [`BatchSink::time`].
@@ -38,11 +53,58 @@ pub trait InputSet: Send {
     fn settle(&mut self) -> Result<bool, TaskError>;
 }
 
+/// Why a barrier overtakes rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// It begins here.
+    Here,
+    /// It was between the rows, and has waited for long enough.
+    Late,
+}
+
+/// Implements what all sets of inputs do alike.
+macro_rules! overtaking {
+    () => {
+        fn look(&mut self, events: &mut VecDeque<Event>) -> Option<Barrier> {
+            self.taps(&mut NoTaps::default()).look(events)
+        }
+
+        fn overtake(
+            &mut self,
+            barrier: Barrier,
+            start: Start,
+            events: &mut VecDeque<Event>,
+        ) -> bool {
+            let mut none = NoTaps::default();
+            let mut taps = self.taps(&mut none);
+            match start {
+                Start::Here => taps.merge.overtake(None, barrier, events),
+                Start::Late => taps.hurry(barrier, events),
+            }
+        }
+
+        fn snapshot(&mut self, barrier: Barrier) {
+            self.taps(&mut NoTaps::default()).snapshot(barrier);
+        }
+
+        fn take_overtaken(&mut self) -> Option<(Vec<InFlight>, u64)> {
+            self.told?;
+            self.taps(&mut NoTaps::default()).take()
+        }
+
+        fn abort_barrier(&mut self, checkpoint: CheckpointId) {
+            self.taps(&mut NoTaps::default()).abort(checkpoint);
+        }
+    };
+}
+
 /// One input.
 pub struct OneInput<T> {
     channels: Channels<T>,
     merge: Merge,
     next: usize,
+    /// The barrier that overtakes rows, once the head was told.
+    told: Option<Barrier>,
     head: Box<dyn BatchSink<T>>,
 }
 
@@ -58,7 +120,17 @@ impl<T: Record> OneInput<T> {
             merge: Merge::with_keys(channels.keyed()),
             channels,
             next: 0,
+            told: None,
             head,
+        }
+    }
+
+    fn taps<'a>(&'a mut self, none: &'a mut NoTaps) -> AllTaps<'a> {
+        let channels = self.channels.len();
+        AllTaps {
+            merge: &mut self.merge,
+            inputs: [(&mut self.channels, channels), (none, 0)],
+            told: &mut self.told,
         }
     }
 }
@@ -101,6 +173,7 @@ impl<T: Record> InputSet for OneInput<T> {
     fn event(&mut self, event: Event) -> Result<(), TaskError> {
         match event {
             Event::Control(control) => self.head.control(control),
+            Event::Overtake(barrier) => self.head.control(Control::Barrier(barrier)),
             Event::End1 | Event::End2 => Ok(()),
         }
     }
@@ -109,8 +182,10 @@ impl<T: Record> InputSet for OneInput<T> {
         self.merge.aligning()
     }
 
-    fn abort_barrier(&mut self, checkpoint: CheckpointId) {
-        self.merge.abort(checkpoint);
+    overtaking!();
+
+    fn take_back(&mut self) {
+        self.channels.take_back(self.head.as_mut());
     }
 
     fn go_on_after_barriers(&mut self) {
@@ -136,7 +211,9 @@ pub struct TwoInputs<A, B> {
     second: Channels<B>,
     merge: Merge,
     next: usize,
-    told: [bool; 2],
+    ends_told: [bool; 2],
+    /// The barrier that overtakes rows, once the head was told.
+    told: Option<Barrier>,
     /// The first input waits for the end of the second.
     second_first: bool,
     head: Box<dyn TwoInputSink<A, B>>,
@@ -158,7 +235,8 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
             first,
             second,
             next: 0,
-            told: [false; 2],
+            ends_told: [false; 2],
+            told: None,
             second_first: false,
             head,
             counters,
@@ -169,6 +247,16 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
     /// feeds while the task runs.
     pub fn read_second_first(&mut self) {
         self.second_first = true;
+    }
+
+    fn taps<'a>(&'a mut self, none: &'a mut NoTaps) -> AllTaps<'a> {
+        let _ = none;
+        let (first, second) = (self.first.len(), self.second.len());
+        AllTaps {
+            merge: &mut self.merge,
+            inputs: [(&mut self.first, first), (&mut self.second, second)],
+            told: &mut self.told,
+        }
     }
 
     /// Tells the watermark of the input that a channel belongs to, for whoever looks.
@@ -189,9 +277,9 @@ impl<A: Record, B: Record> TwoInputs<A, B> {
         let first = 0..self.first.len();
         let second = self.first.len()..self.first.len() + self.second.len();
         for (input, channels, event) in [(0, first, Event::End1), (1, second, Event::End2)] {
-            if !self.told[input] && { channels }.all(|index| self.merge.has_ended(index)) {
-                self.told[input] = true;
-                let end = Event::Control(flott_network::Control::End);
+            if !self.ends_told[input] && { channels }.all(|index| self.merge.has_ended(index)) {
+                self.ends_told[input] = true;
+                let end = Event::Control(Control::End);
                 let before = events.iter().position(|event| *event == end);
                 events.insert(before.unwrap_or(events.len()), event);
             }
@@ -206,7 +294,7 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
         for _ in 0..all {
             let index = self.next;
             self.next = after(index, all);
-            let waits = self.second_first && index < split && !self.told[1];
+            let waits = self.second_first && index < split && !self.ends_told[1];
             if waits || !self.merge.is_open(index) {
                 continue;
             }
@@ -220,7 +308,7 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
                 Received::Control(control) => {
                     self.merge.control(index, control, events);
                     self.tell_watermark(index);
-                    if control == flott_network::Control::End {
+                    if control == Control::End {
                         self.tell_ends(events);
                     }
                     return Ok(true);
@@ -249,6 +337,7 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
     fn event(&mut self, event: Event) -> Result<(), TaskError> {
         match event {
             Event::Control(control) => self.head.control(control),
+            Event::Overtake(barrier) => self.head.control(Control::Barrier(barrier)),
             Event::End1 => self.head.end1(),
             Event::End2 => self.head.end2(),
         }
@@ -258,9 +347,10 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
         self.merge.aligning()
     }
 
-    fn abort_barrier(&mut self, checkpoint: CheckpointId) {
-        self.merge.abort(checkpoint);
-    }
+    overtaking!();
+
+    /// What a head with two inputs has taken it processes before the barrier.
+    fn take_back(&mut self) {}
 
     fn go_on_after_barriers(&mut self) {
         self.merge.go_on_after_barriers();

@@ -48,9 +48,10 @@ pub struct ExchangeWriter<T, R> {
 }
 
 impl<T: Record, R: Router<T>> ExchangeWriter<T, R> {
-    /// Writes to these ports.
-    pub fn new(ports: Ports<T>, router: R, counters: Arc<TaskCounters>) -> Self {
+    /// Writes to these ports; first what was on its way in the checkpoint that the task begins from.
+    pub fn new(mut ports: Ports<T>, mut router: R, counters: Arc<TaskCounters>) -> Self {
         counters.outputs.watch(ports.gauges());
+        ports.recover(&mut router);
         Self {
             ports,
             router,

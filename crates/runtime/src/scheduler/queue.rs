@@ -170,9 +170,12 @@ impl Queues {
     /// Queues a task: at the thread that wakes it, in whose cache its input is; from outside, at
     /// the thread that ran it last.
     pub(super) fn push(&self, task: Arc<TaskCell>, why: Why) {
-        let (thread, now) = match self.here() {
-            Some(here) => (&self.threads[here.thread], here.now),
-            None => (&self.threads[task.home()], self.now()),
+        let (thread, now) = match (self.here(), why) {
+            (Some(here), Why::Woken) => (&self.threads[here.thread], here.now),
+            // It waits from now on: a turn that took long must not make it the oldest of all, or nobody
+            // else ever has one.
+            (Some(here), Why::Again) => (&self.threads[here.thread], self.now()),
+            (None, _) => (&self.threads[task.home()], self.now()),
         };
         let is_source = task.is_source();
         let mut local = lock(thread);

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use flott_model::{EdgeId, ExecutionAttemptId};
 use flott_network::{ChannelId, Network, Waker};
 use flott_operators::TaskError;
-use flott_protocol::message::{ChannelEnd, TaskDescriptor, TaskGate};
+use flott_operators::checkpoint::ChannelEnd;
+use flott_protocol::message::{ChannelEnd as Peer, TaskDescriptor, TaskGate};
 
 use super::partitions::{PartitionTask, Partitions, check_keys};
 use crate::exchange::{AnyBox, InputHalf, OutputHalf};
@@ -80,41 +81,42 @@ impl<'a> Wiring<'a> {
         Ok(channels)
     }
 
-    fn is_here(&self, peer: &ChannelEnd) -> bool {
+    fn is_here(&self, peer: &Peer) -> bool {
         peer.incarnation == self.incarnation
             && self
                 .wakers
                 .contains_key(&ExecutionAttemptId::from(peer.attempt))
     }
 
-    fn input(&mut self, id: ChannelId, peer: &ChannelEnd) -> Result<InputHalf, TaskError> {
+    fn input(&mut self, id: ChannelId, peer: &Peer) -> Result<InputHalf, TaskError> {
+        let end = ChannelEnd {
+            edge: id.edge,
+            peer: id.source.subtask,
+            receives: true,
+        };
         if self.is_here(peer) {
             self.make_ring(id)?;
-            return self
-                .receivers
-                .remove(&id)
-                .map(InputHalf::Local)
-                .ok_or_else(|| taken(id));
+            let receiver = self.receivers.remove(&id).ok_or_else(|| taken(id))?;
+            return Ok(InputHalf::Local(receiver, end));
         }
-        Ok(InputHalf::Remote(
-            self.network.receiver(id, self.waker(id.target)?),
-        ))
+        let receiver = self.network.receiver(id, self.waker(id.target)?);
+        Ok(InputHalf::Remote(receiver, end))
     }
 
-    fn output(&mut self, id: ChannelId, peer: &ChannelEnd) -> Result<OutputHalf, TaskError> {
+    fn output(&mut self, id: ChannelId, peer: &Peer) -> Result<OutputHalf, TaskError> {
+        let end = ChannelEnd {
+            edge: id.edge,
+            peer: id.target.subtask,
+            receives: false,
+        };
         if self.is_here(peer) {
             self.make_ring(id)?;
-            return self
-                .senders
-                .remove(&id)
-                .map(OutputHalf::Local)
-                .ok_or_else(|| taken(id));
+            let sender = self.senders.remove(&id).ok_or_else(|| taken(id))?;
+            return Ok(OutputHalf::Local(sender, end));
         }
-        Ok(OutputHalf::Remote(self.network.sender(
-            id,
-            &peer.address,
-            self.waker(id.source)?,
-        )))
+        let waker = self.waker(id.source)?;
+        let sender = self.network.sender(id, &peer.address, waker);
+        Ok(OutputHalf::Remote(sender, end))
     }
 
     /// Makes the ring when its first end asks for it; the other half waits for the other end.

@@ -1,6 +1,7 @@
 //! The checkpoints of a worker: tasks are told to begin them, their snapshots are written beside the
 //! tasks, and reported when they are stored.
 
+mod in_flight;
 mod kept;
 mod restore;
 mod restores;
@@ -15,14 +16,14 @@ use flott_filesystem::FileSystems;
 use flott_model::{
     CheckpointId, ExecutionAttemptId, OperatorUid, SnapshotKind, StoredCommittable, SubtaskRestore,
 };
-use flott_network::Barrier;
+use flott_network::{Barrier, Overtakes};
 use flott_operators::checkpoint::{CheckpointRequest, TaskSnapshot};
 use flott_protocol::message::{BeginCheckpoint, EndCheckpoint, Metric, WorkerMessage, WorkerSpec};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub(super) use kept::EncodedBytes;
 use kept::Kept;
-pub(super) use restore::{Fetch, Place, RestoreFrom, Restored};
+pub(super) use restore::{Edge, Fetch, Place, RestoreFrom, Restored};
 use restores::Restores;
 pub(super) use upload::Snapshotted;
 use upload::{Target, Upload};
@@ -35,6 +36,7 @@ pub(super) struct Checkpoints {
     files: Arc<FileSystems>,
     /// State up to so many bytes goes into the acknowledgement.
     inline: usize,
+    edges: Arc<[Edge]>,
     messages: mpsc::Sender<WorkerMessage>,
     // Bounded by tasks and checkpoints under way.
     take: UnboundedSender<Taken>,
@@ -61,6 +63,7 @@ impl Checkpoints {
     pub(super) fn new(
         files: Arc<FileSystems>,
         (spec, configuration): (&WorkerSpec, &Configuration),
+        edges: Arc<[Edge]>,
         messages: mpsc::Sender<WorkerMessage>,
     ) -> Self {
         let (take, taken) = unbounded_channel();
@@ -68,6 +71,7 @@ impl Checkpoints {
         Self {
             files,
             inline: usize::try_from(inline.bytes()).unwrap_or(usize::MAX),
+            edges,
             messages,
             take,
             taken,
@@ -99,6 +103,7 @@ impl Checkpoints {
             checkpoint,
             directory: Some(begin.directory.clone()).filter(|directory| !directory.is_empty()),
             inline: self.inline,
+            edges: Arc::clone(&self.edges),
         };
         if self.ended < Some(checkpoint) && !self.begun.contains_key(&checkpoint) {
             let upload = Upload::start(target, Arc::clone(&self.files), self.messages.clone());
@@ -107,7 +112,13 @@ impl Checkpoints {
             }
             self.begun.insert(checkpoint, upload);
         }
-        Some(Barrier::new(checkpoint, kind, begin.timestamp_ms))
+        let overtakes = match (begin.unaligned, begin.aligned_timeout_ms) {
+            (false, _) => Overtakes::Never,
+            (true, 0) => Overtakes::AtOnce,
+            (true, after) => Overtakes::AfterMs(u32::try_from(after).unwrap_or(u32::MAX - 1)),
+        };
+        let barrier = Barrier::new(checkpoint, kind, begin.timestamp_ms);
+        Some(barrier.overtaking(overtakes))
     }
 
     /// A task's snapshot is whole.
@@ -120,6 +131,9 @@ impl Checkpoints {
         pending.extend(named.map(|stored| (checkpoint, stored)));
         // Those of a checkpoint that was given up come with the next one.
         snapshotted.committables = pending.iter().map(|(_, one)| one.clone()).collect();
+        if snapshotted.snapshot.given_up {
+            return;
+        }
         if self.ended < Some(checkpoint) && !snapshotted.snapshot.barrier.kind.is_savepoint() {
             let operators = &snapshotted.snapshot.operators;
             snapshotted.encoded = self.kept.keep(checkpoint, attempt, operators);
@@ -164,6 +178,7 @@ impl Checkpoints {
             place,
             kept: self.kept.roll_back(place.attempt, restore),
             counts: Arc::clone(&self.restores),
+            edges: Arc::clone(&self.edges),
         }
     }
 

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
-use super::checkpoints::{Checkpoints, EncodedBytes, Restored, Snapshotted};
+use super::checkpoints::{Checkpoints, Edge, EncodedBytes, Restored, Snapshotted};
 use super::collected::Collects;
 use super::coordination::{Exchange, Route};
 use super::state::LocalState;
@@ -78,6 +78,7 @@ impl Session {
         let checkpoints = Checkpoints::new(
             Arc::clone(&files),
             (&spec, &configuration),
+            Edge::all(&plan.graph),
             messages.clone(),
         );
         let local_state = LocalState::of(&spec, &configuration)?;

@@ -247,6 +247,7 @@ impl Tasks {
         let settings = CheckpointSettings {
             restored: from.operators,
             finished: from.finished,
+            recovered: from.recovered,
             at_least_once: self.at_least_once,
         };
         let checkpoint = Checkpoints::new(settings, move |snapshot| {

@@ -105,6 +105,7 @@ where
     P::Out: Record,
     R: Router<P::Out> + 'static,
 {
+    let ports = ports.with_checkpoints(context.checkpoint.clone());
     let writer = ExchangeWriter::new(ports, router, Arc::clone(&context.counters));
     boxed_sink::<H>(PipeTo::new(pipe, writer, context))
 }

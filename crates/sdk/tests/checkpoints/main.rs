@@ -12,3 +12,4 @@ mod storage;
 #[path = "../jobs/support.rs"]
 #[allow(dead_code, reason = "shared with the other suites of whole jobs")]
 mod support;
+mod unaligned;

@@ -1,5 +1,7 @@
 //! Restores at other parallelisms, of other graphs, and those that are refused.
 
+mod channels;
+
 use flott_model::{
     CHECKPOINT_VERSION, CheckpointMetadata, EnumeratorState, JobEdge, JobVertex, OperatorMeta,
     StoredCommittable, SubtaskSnapshot,

@@ -1,11 +1,14 @@
 //! The gate: merging, watermarks, alignment, end of input.
 
+mod overtaking;
+
 use std::sync::Mutex;
 use std::time::Duration;
 
 use flott_network::{
     Barrier, Batch, DataFrame, LocalSender, Message, NO_TIMESTAMP, Waker, local_channel,
 };
+use flott_operators::checkpoint::ChannelEnd;
 use flott_operators::{BatchSink, SubtaskContext, TaskClock};
 use flott_record::codec;
 
@@ -42,9 +45,10 @@ impl BatchSink<u64> for Seen {
 fn gate(channels: usize) -> (Gate<OneInput<u64>>, Vec<LocalSender<u64>>, Seen) {
     let seen = Seen::default();
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..channels)
-        .map(|_| {
+        .map(|channel| {
             let (sender, receiver) = local_channel(16, Waker::default(), Waker::default());
-            (sender, InputChannel::Local(receiver))
+            let end = ChannelEnd::for_tests(channel as u32, true);
+            (sender, InputChannel::Local(receiver, end))
         })
         .unzip();
     let timeout = BufferTimeout::After(Duration::ZERO);

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use flott_network::{Batch, LocalReceiver, Message, NO_TIMESTAMP, Waker, local_channel};
+use flott_operators::checkpoint::ChannelEnd;
 use flott_operators::keyed::{ByRef, ByValue};
 use flott_record::hash::{key_group, subtask_of};
 use proptest::prelude::*;
@@ -17,9 +18,10 @@ fn writer<T: Record, R: Router<T>>(
     router: R,
 ) -> (ExchangeWriter<T, R>, Vec<LocalReceiver<T>>) {
     let (halves, receivers) = (0..ports)
-        .map(|_| {
+        .map(|port| {
             let (sender, receiver) = local_channel::<T>(ring, Waker::default(), Waker::default());
-            (OutputHalf::Local(Box::new(sender)), receiver)
+            let end = ChannelEnd::for_tests(port as u32, false);
+            (OutputHalf::Local(Box::new(sender), end), receiver)
         })
         .unzip();
     let writer = ExchangeWriter::new(Ports::new(halves), router, Arc::default());

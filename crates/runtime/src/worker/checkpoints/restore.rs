@@ -9,10 +9,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use flott_filesystem::{FileSystemError, FileSystems, READ_CHUNK, join};
-use flott_model::{ExecutionAttemptId, OperatorRestore, OperatorUid, StateHandle, SubtaskRestore};
+use flott_model::{
+    ChannelRestore, EdgeId, EdgeName, ExecutionAttemptId, JobGraph, OperatorRestore, OperatorUid,
+    StateHandle, SubtaskRestore,
+};
 use flott_operators::TaskError;
-use flott_operators::checkpoint::cannot;
-use flott_state::{RestorePlace, RestoredOperator, StateBlob};
+use flott_operators::checkpoint::{Recovered, cannot};
+use flott_state::{ChannelElement, RestorePlace, RestoredOperator, StateBlob, read_channel};
 use futures::future::try_join_all;
 
 use super::kept::Operators;
@@ -23,6 +26,8 @@ use super::restores::{RestoredFrom, Restores};
 pub(in crate::worker) struct Restored {
     pub(in crate::worker) operators: BTreeMap<OperatorUid, RestoredOperator>,
     pub(in crate::worker) finished: bool,
+    /// What it sends first.
+    pub(in crate::worker) recovered: BTreeMap<EdgeId, Vec<Recovered>>,
 }
 
 /// Where a task is among the subtasks of its vertex.
@@ -31,6 +36,28 @@ pub(in crate::worker) struct Place {
     pub(in crate::worker) attempt: ExecutionAttemptId,
     pub(in crate::worker) parallelism: u32,
     pub(in crate::worker) max_parallelism: u32,
+}
+
+/// What snapshots must know of an edge.
+#[derive(Debug, Clone)]
+pub(in crate::worker) struct Edge {
+    pub(in crate::worker) name: EdgeName,
+    pub(in crate::worker) ship: i32,
+    /// Hash of the layout of its records.
+    pub(in crate::worker) schema: u64,
+}
+
+impl Edge {
+    /// All edges of a graph.
+    pub(in crate::worker) fn all(graph: &JobGraph) -> Arc<[Self]> {
+        let named = graph.edge_names().into_iter().zip(&graph.edges);
+        let edges = named.map(|(name, edge)| Self {
+            name,
+            ship: edge.ship,
+            schema: edge.record_schema,
+        });
+        edges.collect()
+    }
 }
 
 /// State that is longer is kept on disk until it is restored, where there is a place for that.
@@ -59,6 +86,7 @@ pub(in crate::worker) struct Fetch {
     /// What the worker has kept of the checkpoint.
     pub(in crate::worker) kept: Option<Operators>,
     pub(in crate::worker) counts: Arc<Restores>,
+    pub(in crate::worker) edges: Arc<[Edge]>,
 }
 
 impl Fetch {
@@ -73,6 +101,14 @@ impl Fetch {
             let uid = uid_of(&operator.operator)?;
             let opened = self.open(&restore.directory, uid, operator, &mut read);
             operators.insert(uid, opened.await?);
+        }
+        let mut recovered: BTreeMap<EdgeId, Vec<Recovered>> = BTreeMap::new();
+        for channel in restore.channels {
+            let (edge, target) = (EdgeId(channel.edge), channel.target);
+            let elements = on_its_way(&self.from.files, &restore.directory, &self.edges, channel);
+            let elements = elements.await?;
+            let recovered = recovered.entry(edge).or_default();
+            recovered.push(Recovered { target, elements });
         }
         if !operators.is_empty() {
             let from = read.origin(self.kept.is_some());
@@ -89,6 +125,7 @@ impl Fetch {
         Ok(Restored {
             operators,
             finished: restore.finished,
+            recovered,
         })
     }
 
@@ -168,6 +205,33 @@ impl Read {
     }
 }
 
+/// What was on its way in a channel.
+async fn on_its_way(
+    files: &FileSystems,
+    directory: &str,
+    edges: &[Edge],
+    channel: ChannelRestore,
+) -> Result<Vec<ChannelElement>, TaskError> {
+    let schema = edges
+        .get(channel.edge as usize)
+        .map_or(0, |edge| edge.schema);
+    let mut elements = Vec::new();
+    for handle in &channel.states {
+        let bytes = read_bytes(files, directory, handle).await?;
+        let read = read_channel(&bytes, schema).map_err(|error| {
+            let place = match handle.file.as_str() {
+                "" => "_metadata".to_owned(),
+                file => format!("'{file}' at {}", handle.offset),
+            };
+            TaskError::fatal(format!(
+                "records that were on their way cannot be restored from {place}: {error}"
+            ))
+        })?;
+        elements.extend(read);
+    }
+    Ok(elements)
+}
+
 fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
     let uid: [u8; 16] = bytes.try_into().map_err(|_| {
         TaskError::fatal("the checkpoint is damaged: the uid of an operator has not 16 bytes")
@@ -180,33 +244,46 @@ async fn read(
     directory: &str,
     handle: &StateHandle,
 ) -> Result<Box<dyn StateBlob>, TaskError> {
-    let path = if handle.file.contains('/') {
+    match &files.spool {
+        Some(spool) if handle.length > MOST_IN_MEMORY && !handle.file.is_empty() => {
+            let path = path_of(directory, handle);
+            let (file, length) = spool_range(files, spool, (&path, handle)).await?;
+            check_length(&path, handle, length)?;
+            Ok(Box::new(file))
+        }
+        _ => Ok(Box::new(read_bytes(&files.files, directory, handle).await?)),
+    }
+}
+
+fn path_of(directory: &str, handle: &StateHandle) -> String {
+    if handle.file.contains('/') {
         handle.file.clone()
     } else {
         join(directory, &handle.file)
+    }
+}
+
+async fn read_bytes(
+    files: &FileSystems,
+    directory: &str,
+    handle: &StateHandle,
+) -> Result<Vec<u8>, TaskError> {
+    if handle.file.is_empty() {
+        return Ok(handle.inline.clone());
+    }
+    let path = path_of(directory, handle);
+    let mut bytes = Vec::new();
+    let take = |chunk: &Bytes| {
+        bytes.extend_from_slice(chunk);
+        Ok(())
     };
-    let failed = |error: &dyn std::fmt::Display| {
-        TaskError::transient(format!("state cannot be read from '{path}': {error}"))
-    };
-    let kept: Box<dyn StateBlob> = match &files.spool {
-        Some(spool) if handle.length > MOST_IN_MEMORY => {
-            let (file, length) = spool_range(files, spool, (&path, handle)).await?;
-            check_length(&path, handle, length)?;
-            Box::new(file)
-        }
-        _ => {
-            let mut bytes = Vec::new();
-            let take = |chunk: &Bytes| {
-                bytes.extend_from_slice(chunk);
-                Ok(())
-            };
-            let read = read_range(&files.files, &path, handle, take).await;
-            let length = read.map_err(|error| failed(&error))?;
-            check_length(&path, handle, length)?;
-            Box::new(bytes)
-        }
-    };
-    Ok(kept)
+    let length = read_range(files, &path, handle, take)
+        .await
+        .map_err(|error| {
+            TaskError::transient(format!("state cannot be read from '{path}': {error}"))
+        })?;
+    check_length(&path, handle, length)?;
+    Ok(bytes)
 }
 
 fn check_length(path: &str, handle: &StateHandle, read: u64) -> Result<(), TaskError> {

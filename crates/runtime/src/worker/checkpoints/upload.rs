@@ -15,8 +15,9 @@ use flott_protocol::message::{TaskSnapshotted, WorkerMessage, worker_message};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
+use super::in_flight;
 use super::kept::EncodedBytes;
-use super::restore::Place;
+use super::restore::{Edge, Place};
 use super::write::{Encoded, StateFile, encode};
 
 /// A file waits so long for the snapshots of further tasks.
@@ -32,6 +33,7 @@ pub(super) struct Target {
     pub(super) directory: Option<String>,
     /// State up to so many bytes goes into the acknowledgement.
     pub(super) inline: usize,
+    pub(super) edges: Arc<[Edge]>,
 }
 
 /// A task's snapshot with what must be known of the task.
@@ -152,6 +154,8 @@ impl Writer {
             alignment_ms: millis(taken.alignment),
             sync_ms: millis(taken.sync),
             start_delay_ms: taken.start_delay_ms,
+            unaligned: taken.barrier.overtakes_at_once(),
+            processed_bytes: taken.processed_bytes,
             ..SubtaskSnapshot::default()
         };
         for (operator, state) in taken.operators {
@@ -168,6 +172,11 @@ impl Writer {
             });
         }
         encoded.set(snapshot.bytes);
+        snapshot.channels = in_flight::store(taken.in_flight, &self.target, file).await?;
+        let channels = snapshot.channels.iter();
+        let persisted = channels.map(|it| it.state.as_ref().map_or(0, |state| state.length));
+        snapshot.persisted_bytes = persisted.sum();
+        snapshot.bytes += snapshot.persisted_bytes;
         if self.target.directory.is_none() && snapshot.bytes > MOST_WITHOUT_DIRECTORY {
             return Err(TaskError::transient(format!(
                 "its state has {} bytes, and without a directory for checkpoints at most \

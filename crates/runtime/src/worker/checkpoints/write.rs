@@ -174,7 +174,7 @@ pub(super) async fn encode(
 }
 
 /// Keeps few bytes, writes many.
-async fn place(
+pub(super) async fn place(
     bytes: Vec<u8>,
     inline: usize,
     file: &mut StateFile,

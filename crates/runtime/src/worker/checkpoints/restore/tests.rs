@@ -84,6 +84,7 @@ fn restore(keyed: StateHandle, states: Vec<(u32, StateHandle)>) -> SubtaskRestor
             old_parallelism: 2,
         }],
         finished: false,
+        channels: Vec::new(),
     }
 }
 
@@ -112,6 +113,7 @@ async fn fetch(
         place,
         kept: kept.map(|kept| BTreeMap::from([(UID, kept.clone())])),
         counts: Arc::clone(&counts),
+        edges: Arc::from([]),
     };
     let restored = fetch.run(restore).await;
     let counted = counts.all().into_iter().filter(|(_, count)| *count > 0);
