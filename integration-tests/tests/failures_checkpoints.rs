@@ -110,16 +110,47 @@ fn workers_killed_while_the_job_recovers() -> Result<()> {
     )
 }
 
-#[test]
-fn workers_killed_under_back_pressure() -> Result<()> {
+/// Barriers go past what waits.
+const OVERTAKING: &str = "-Dexecution.checkpointing.unaligned.enabled=true";
+
+fn under_pressure() -> WindowCounts {
     // About 8,000 records a second in four subtasks: much less than the source could give.
-    let what = WindowCounts {
+    WindowCounts {
         records: 60_000 * (1 + u64::from(kills())),
         per_second: 1_000_000,
         work_us: 500,
         ..WindowCounts::seconds(20 + 10 * u64::from(kills()))
-    };
-    kill_at("checkpoints-pressure", &what, Moment::Commit, &[])
+    }
+}
+
+#[test]
+fn workers_killed_under_back_pressure() -> Result<()> {
+    kill_at(
+        "checkpoints-pressure",
+        &under_pressure(),
+        Moment::Commit,
+        &[],
+    )
+}
+
+#[test]
+fn workers_killed_under_back_pressure_that_barriers_overtake() -> Result<()> {
+    kill_at(
+        "checkpoints-overtaking",
+        &under_pressure(),
+        Moment::Commit,
+        &[OVERTAKING],
+    )
+}
+
+#[test]
+fn workers_killed_while_barriers_overtake() -> Result<()> {
+    kill_at(
+        "checkpoints-overtaking-snapshot",
+        &long_enough(3),
+        Moment::Snapshot,
+        &[OVERTAKING],
+    )
 }
 
 #[test]
