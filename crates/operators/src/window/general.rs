@@ -8,8 +8,8 @@ use flott_network::NO_TIMESTAMP;
 use flott_record::{Key, Record};
 use flott_state::cold::TieredTable;
 use flott_state::{
-    KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, StateError,
-    TimeDomain, Timer, Timers,
+    KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, StateError, TimeDomain, Timer,
+    Timers,
 };
 use serde::{Deserialize, Serialize};
 

@@ -82,10 +82,9 @@ impl Session {
             Arc::clone(&plan),
             network,
             scheduler,
-            files,
+            (files, local_state),
             (tell_ended, checkpoints.sender()),
             (exchange.ports(), collects),
-            local_state,
         );
         let session = Self {
             tasks,

@@ -104,10 +104,9 @@ impl Tasks {
         plan: Arc<Plan>,
         network: Network,
         scheduler: Scheduler,
-        files: Arc<FileSystems>,
+        (files, local_state): (Arc<FileSystems>, Option<LocalState>),
         (ended, snapshots): (UnboundedSender<Ended>, UnboundedSender<Taken>),
         (ports, collects): (Ports, Collects),
-        local_state: Option<LocalState>,
     ) -> Self {
         let vertices = plan.graph.vertices.iter();
         let sources = vertices.map(|vertex| vertex.operator_uid().to_string());
