@@ -46,7 +46,7 @@ fn what_left_memory_is_added_to() {
         assert_eq!(sum, *expected, "{key}");
     }
     let cold = flott_state::cold::evicted_in_this_process();
-    assert!(cold > 1_000, "rows stayed in memory: {cold}");
+    assert!(cold > 500, "rows stayed in memory: {cold}");
 }
 
 /// Words of 97 keys with event times that go up and down.
