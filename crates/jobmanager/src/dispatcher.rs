@@ -488,3 +488,37 @@ impl DispatcherHandle {
             .unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_that_the_program_lacks_is_refused() {
+        let with = |value: &str| {
+            let settings = [("state.backend.type".to_owned(), value.to_owned())];
+            Configuration::from_map(settings.into()).unwrap()
+        };
+        let graph = |mode: RuntimeMode, capabilities: &[&str]| JobGraph {
+            mode: mode.into(),
+            capabilities: capabilities.iter().map(|it| (*it).to_owned()).collect(),
+            ..JobGraph::default()
+        };
+        let streaming = graph(RuntimeMode::Streaming, &[]);
+        let refused = SubmitError::of_graph(&with("rocksdb"), &streaming).unwrap();
+        let message = refused.to_string();
+        assert!(
+            message.contains("state.backend.type") && message.contains("features = [\"rocksdb\"]"),
+            "{message}"
+        );
+        let able = graph(RuntimeMode::Streaming, &[ROCKSDB]);
+        let batch = graph(RuntimeMode::Batch, &[]);
+        for (value, graph) in [
+            ("rocksdb", able),
+            ("rocksdb", batch),
+            ("hashmap", streaming),
+        ] {
+            assert_eq!(SubmitError::of_graph(&with(value), &graph), None);
+        }
+    }
+}

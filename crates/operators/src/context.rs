@@ -120,6 +120,16 @@ impl SubtaskContext {
         tiers.unwrap_or_default()
     }
 
+    /// The same, with state of which nothing stays in memory between two batches, so to say.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn with_cold_state_for_tests(mut self) -> Self {
+        let stores = Arc::new(flott_state::cold::MemoryStores);
+        let pool = flott_state::cold::HotPool::new(100);
+        self.cold = Some(ColdBackend::new(stores, pool, "nowhere".into()));
+        self
+    }
+
     /// A context for tests of single operators: subtask 0 of 1, a manual clock at 0.
     #[doc(hidden)]
     pub fn for_tests(operator: &str) -> Self {

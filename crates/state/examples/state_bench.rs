@@ -34,6 +34,69 @@ fn main() {
         );
     }
     snapshots(1_000_000);
+    #[cfg(feature = "rocksdb")]
+    tiers(1_000_000);
+}
+
+/// A table of which a tenth fits into memory: updates of keys that are there, and of all keys.
+#[cfg(feature = "rocksdb")]
+fn tiers(keys: u64) {
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+
+    use flott_state::cold::{HotPool, OperatorTiers, RocksOptions, RocksStores, TieredTable};
+
+    fn update(table: &mut TieredTable<u64, u64>, numbers: std::ops::Range<u64>, keys: u64) {
+        let batch = numbers.map(|number| {
+            let key = scatter(number, keys);
+            (key, stable_hash(&key))
+        });
+        let batch: Vec<_> = batch.collect();
+        for (key, hash) in &batch {
+            table.want(*hash, key).expect("a number can be encoded");
+        }
+        table.fetch().expect("the disk can be read");
+        for (key, hash) in &batch {
+            add(table, *hash, *key);
+        }
+        table.make_room().expect("the disk has room");
+    }
+
+    let directory = tempfile::tempdir().expect("there is a temporary directory");
+    let stores = RocksStores::new(RocksOptions {
+        memory_bytes: Some(64 << 20),
+        ..RocksOptions::default()
+    });
+    // A row takes 44 bytes as it is counted.
+    let pool = HotPool::new(keys / 10 * 44);
+    let place = directory.path().join("rows");
+    let tiers = OperatorTiers::new(Arc::new(stores), place, pool, MAX_PARALLELISM);
+    let mut table = tiers.table("rows");
+    let filling = Instant::now();
+    for from in (0..keys * 3).step_by(1024) {
+        update(&mut table, from..from + 1024, keys);
+    }
+    report(
+        &format!("two tiers, {keys} keys, a tenth fits: fill"),
+        filling.elapsed(),
+        keys * 3,
+    );
+    let counts = tiers.counts();
+    for (name, of) in [("those that fit", keys / 20), ("all", keys)] {
+        for round in 0..4 {
+            let before = counts.loaded.load(Ordering::Relaxed);
+            let started = Instant::now();
+            for from in (0..UPDATES * 4).step_by(1024) {
+                update(&mut table, from + round..from + round + 1024, of);
+            }
+            let loaded = counts.loaded.load(Ordering::Relaxed) - before;
+            report(
+                &format!("two tiers, updates of {name}, {loaded} loaded"),
+                started.elapsed(),
+                UPDATES * 4,
+            );
+        }
+    }
 }
 
 fn fastest<T>(rounds: u64, mut run: impl FnMut() -> T) -> Duration {

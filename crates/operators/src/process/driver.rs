@@ -152,7 +152,7 @@ impl<L: Logic> Driver<L> {
 
     #[cold]
     fn open_in(&mut self, context: &SubtaskContext) -> Result<(), TaskError> {
-        let tiers = context.tiers().filter(|_| L::KEYED);
+        let tiers = if L::KEYED { context.tiers() } else { None };
         self.host.restore(&self.checkpoints, tiers)?;
         let scope = self.sites[0].scope();
         self.host.keyed.set_processing_time(self.host.clock.now());

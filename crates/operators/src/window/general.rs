@@ -1,17 +1,19 @@
 //! Windows of all kinds: an entry per key and window, which its trigger fires.
 
 mod merging;
+mod restored;
 mod timers;
 
 use flott_network::NO_TIMESTAMP;
 use flott_record::{Key, Record};
-use flott_state::cold::{OperatorTiers, TieredTable};
+use flott_state::cold::TieredTable;
 use flott_state::{
-    KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, RestoredOperator, StateError,
-    TimeDomain, Timer, Timers,
+    KeyedBackend, KeyedTable, OperatorBackend, OperatorSnapshot, StateError, TimeDomain, Timer,
+    Timers,
 };
 use serde::{Deserialize, Serialize};
 
+use self::restored::Restored;
 use self::timers::{Clocks, OfWindow};
 use super::emitter::Emitter;
 use super::function::WindowFunction;
@@ -510,41 +512,6 @@ where
         if let Some(next) = self.timers.processing_time.next_deadline() {
             self.clock.wake_at(next.saturating_add(1));
         }
-    }
-}
-
-/// What a store begins from.
-struct Restored<K: Key, W: Window, V> {
-    table: TieredTable<K, Vec<V>>,
-    timers: Timers<K, W>,
-    state: KeyedBackend<K>,
-    watermark: i64,
-}
-
-impl<K: Key, W: Window, V: Record> Restored<K, W, V> {
-    fn of(
-        restored: Option<&RestoredOperator>,
-        tiers: Option<OperatorTiers>,
-    ) -> Result<Self, StateError> {
-        let table = tiers.as_ref().map(|tiers| tiers.table(CONTENTS));
-        let mut table = table.unwrap_or_default();
-        let Some(restored) = restored else {
-            return Ok(Self {
-                table,
-                timers: Timers::default(),
-                state: KeyedBackend::new().with_tiers(tiers),
-                watermark: i64::MIN,
-            });
-        };
-        restored.tiered(CONTENTS, &mut table)?;
-        let watermarks = restored.value(WATERMARK)?.into_iter();
-        let watermark = watermarks.map(|(_, watermark)| watermark).min();
-        Ok(Self {
-            table,
-            timers: restored.timers(TIMERS)?,
-            state: KeyedBackend::restored(restored)?.with_tiers(tiers),
-            watermark: watermark.unwrap_or(i64::MIN),
-        })
     }
 }
 

@@ -1,7 +1,8 @@
 //! `/jobs/:id/checkpoints/config`: what a job's configuration says about checkpoints.
 
 use flott_config::{
-    CheckpointRetention, CheckpointStorage, CheckpointingMode, Configuration, options,
+    CheckpointRetention, CheckpointStorage, CheckpointingMode, Configuration, StateBackendType,
+    options,
 };
 use serde_json::{Value, json};
 
@@ -28,7 +29,12 @@ pub(crate) fn config(configuration: &Configuration) -> Value {
             "enabled": retention != CheckpointRetention::None,
             "delete_on_cancellation": retention != CheckpointRetention::RetainOnCancellation,
         },
-        "state_backend": "HashMapStateBackend",
+        "state_backend": match configuration.get(&options::STATE_BACKEND_TYPE) {
+            StateBackendType::RocksDb => "EmbeddedRocksDBStateBackend",
+            StateBackendType::HashMap
+            | StateBackendType::JobManager
+            | StateBackendType::FileSystem => "HashMapStateBackend",
+        },
         "checkpoint_storage": storage(configuration),
         "unaligned_checkpoints":
             configuration.get(&options::EXECUTION_CHECKPOINTING_UNALIGNED),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use flott::prelude::*;
 use flott_state::cold::{MemoryStores, evicted_in_this_process, use_instead_of_rocksdb};
@@ -67,6 +68,11 @@ fn rows_leave_memory_and_the_disk_is_empty_in_the_end() {
         .collect();
     expected.sort();
     assert_eq!(lines(&output), expected);
-    let left = std::fs::read_dir(directory.path().join("local")).unwrap();
-    assert_eq!(left.count(), 0, "state is left on disk");
+    // The worker ends a little after its job.
+    let local = directory.path().join("local");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_dir(&local).unwrap().next().is_some() {
+        assert!(Instant::now() < deadline, "state is left on disk");
+        std::thread::yield_now();
+    }
 }

@@ -11,11 +11,16 @@ pub(super) struct Filter {
 }
 
 impl Filter {
-    /// Tells few hashes that have no rows from many that have: `rows` of them, say.
-    pub(super) fn for_rows(rows: usize) -> Self {
+    /// Tells few hashes that have no rows from many that have: `rows` of them, say. Without counts
+    /// there are no rows.
+    pub(super) fn grow(&mut self, rows: usize) {
         let classes = rows.clamp(1 << 10, 1 << 26).next_power_of_two();
-        Self {
-            counts: vec![0; classes],
+        if self.counts.is_empty() {
+            self.counts = vec![0; classes];
+        }
+        while self.counts.len() < classes {
+            // Of which half a row is, is not known: from now on both may have it.
+            self.counts.extend_from_within(..);
         }
     }
 
@@ -61,7 +66,7 @@ mod tests {
     fn it_never_denies_what_is_there() {
         let mut filter = Filter::default();
         assert!(filter.may_have(7), "without counts nothing is known");
-        filter = Filter::for_rows(10);
+        filter.grow(10);
         assert!(!filter.may_have(7 << 16));
         for _ in 0..300 {
             filter.add(7 << 16);
@@ -72,6 +77,12 @@ mod tests {
         assert!(filter.may_have(7 << 16));
         filter.add(8 << 16);
         filter.remove(8 << 16);
+        assert!(!filter.may_have(8 << 16));
+        filter.add(9 << 16);
+        filter.grow(5_000);
+        for class in [9, 9 + 1024, 9 + 7 * 1024] {
+            assert!(filter.may_have(class << 16), "{class}");
+        }
         assert!(!filter.may_have(8 << 16));
     }
 }

@@ -22,7 +22,7 @@ const MOST_WRITTEN: usize = 4 << 20;
 /// Classes of hashes for each hot row, to tell cold rows from new ones.
 const CLASSES_PER_ROW: usize = 8;
 /// While rows come in one after the other, room is made after so many.
-const ROWS_AT_ONCE: usize = 4096;
+const ROWS_AT_ONCE: usize = 16;
 
 /// A [`KeyedTable`] of the rows in memory, and where the others are, if there may be others.
 ///
@@ -257,6 +257,8 @@ pub(super) struct Tier<K, V> {
     cold: u64,
     filter: Filter,
     recent: Recent,
+    /// How many hot rows both were made for.
+    prepared_for: usize,
     /// Where the search for rows that may go continues.
     hand: usize,
     weight: Weight<K, V>,
@@ -282,6 +284,7 @@ impl<K, V> Tier<K, V> {
             cold: 0,
             filter: Filter::default(),
             recent: Recent::default(),
+            prepared_for: 0,
             hand: 0,
             weight: Weight::default(),
             member,
@@ -402,9 +405,10 @@ impl<K: Record + Eq, V: Record> Tier<K, V> {
         rows: usize,
         live: &dyn Fn(&V) -> Live<V>,
     ) -> Result<(), StateError> {
-        if !self.recent.is_made() {
+        if self.prepared_for < hot.len() / 4 || !self.recent.is_made() {
+            self.prepared_for = hot.len();
             self.recent = Recent::for_rows(hot.len() * 2);
-            self.filter = Filter::for_rows(hot.len() * CLASSES_PER_ROW);
+            self.filter.grow(hot.len() * CLASSES_PER_ROW);
         }
         let mut left = rows;
         while left > 0 && !hot.is_empty() {

@@ -30,6 +30,25 @@ fn sum(context: &SubtaskContext, next: impl BatchSink<Word> + 'static) -> Box<dy
     .unwrap()
 }
 
+#[test]
+fn what_left_memory_is_added_to() {
+    let keep = Keep::<Word>::default();
+    let context = context(false).with_cold_state_for_tests();
+    let mut operator = sum(&context, keep.clone());
+    feed(&mut *operator, 0..2_000);
+    operator.flush().unwrap();
+    let mut sums = BTreeMap::<String, u64>::new();
+    let shown = keep.rows();
+    assert_eq!(shown.len(), 2_000);
+    for ((key, sum), ((word, n), _)) in shown.into_iter().zip(words(0..2_000)) {
+        let expected = sums.entry(word).or_default();
+        *expected += n;
+        assert_eq!(sum, *expected, "{key}");
+    }
+    let cold = flott_state::cold::evicted_in_this_process();
+    assert!(cold > 500, "rows stayed in memory: {cold}");
+}
+
 /// Words of 97 keys with event times that go up and down.
 fn words(range: std::ops::Range<u64>) -> impl Iterator<Item = (Word, i64)> {
     range.map(|at| {

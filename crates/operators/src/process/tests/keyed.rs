@@ -132,10 +132,14 @@ fn selector() -> ByValue<fn(&In) -> u8, u8> {
 /// control element, with the model.
 fn run(script: &[Step], hashed: bool) {
     let narrow = Narrow::<Row>::default();
-    let context = SubtaskContext {
+    let mut context = SubtaskContext {
         clock: TaskClock::manual(0),
         ..SubtaskContext::for_tests("Keyed Process")
     };
+    // Half of the cases, with either backend.
+    if script.len() % 2 == 1 {
+        context = context.with_cold_state_for_tests();
+    }
     let clock = context.clock.clone();
     let output = Output::to(Box::new(narrow.clone()));
     let mut sink = keyed_process(Asked::default(), selector(), &context, output);
