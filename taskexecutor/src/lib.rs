@@ -3,6 +3,7 @@
 
 mod agent;
 mod bundle;
+mod local_state;
 mod memory;
 mod partitions;
 mod supervisor;

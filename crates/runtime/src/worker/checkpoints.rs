@@ -2,6 +2,8 @@
 //! tasks, and reported when they are stored.
 
 mod kept;
+mod local;
+mod ranged;
 mod restore;
 mod restores;
 mod upload;
@@ -22,6 +24,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_chan
 
 pub(super) use kept::EncodedBytes;
 use kept::Kept;
+use local::LocalCopies;
 pub(super) use restore::{Fetch, Place, Restored};
 use restores::Restores;
 pub(super) use upload::Snapshotted;
@@ -51,6 +54,10 @@ pub(super) struct Checkpoints {
     ended: Option<CheckpointId>,
     /// What subtasks can roll back to.
     kept: Kept,
+    /// What workers after this one can read.
+    local: LocalCopies,
+    /// Whether tasks begin from what is here.
+    from_local: bool,
     restores: Arc<Restores>,
 }
 
@@ -77,6 +84,8 @@ impl Checkpoints {
             given: BTreeMap::new(),
             ended: None,
             kept: Kept::new(kept::most_bytes(spec, configuration)),
+            local: LocalCopies::new(spec),
+            from_local: configuration.get(&options::EXECUTION_STATE_RECOVERY_FROM_LOCAL),
             restores: Arc::default(),
         }
     }
@@ -99,6 +108,12 @@ impl Checkpoints {
             checkpoint,
             directory: Some(begin.directory.clone()).filter(|directory| !directory.is_empty()),
             inline: self.inline,
+            // Savepoints are not what a failure goes back to.
+            local: if kind.is_savepoint() {
+                LocalCopies::default()
+            } else {
+                self.local.clone()
+            },
         };
         if self.ended < Some(checkpoint) && !self.begun.contains_key(&checkpoint) {
             let upload = Upload::start(target, Arc::clone(&self.files), self.messages.clone());
@@ -143,9 +158,11 @@ impl Checkpoints {
         self.begun.remove(&checkpoint);
         if !end.completed {
             self.kept.aborted(checkpoint);
+            self.local.aborted(checkpoint);
             return Some(CheckpointRequest::Abort(checkpoint));
         }
         self.kept.completed(checkpoint);
+        self.local.completed(checkpoint);
         for pending in self.uncommitted.values_mut() {
             pending.retain(|(of, _)| *of > checkpoint);
         }
@@ -163,6 +180,11 @@ impl Checkpoints {
             files,
             place,
             kept: self.kept.roll_back(place.attempt, restore),
+            local: if self.from_local {
+                self.local.clone()
+            } else {
+                LocalCopies::default()
+            },
             counts: Arc::clone(&self.restores),
         }
     }

@@ -1,18 +1,22 @@
 //! Reads the state that tasks begin from.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use flott_filesystem::{FileSystemError, FileSystems, READ_CHUNK, join};
-use flott_model::{ExecutionAttemptId, OperatorRestore, OperatorUid, StateHandle, SubtaskRestore};
+use flott_filesystem::{FileSystemError, FileSystems, join};
+use flott_model::{
+    CheckpointId, ExecutionAttemptId, OperatorRestore, OperatorUid, StateHandle, SubtaskRestore,
+};
 use flott_operators::TaskError;
 use flott_operators::checkpoint::cannot;
 use flott_state::{RestorePlace, RestoredOperator, StateBlob};
 use futures::future::try_join_all;
 
 use super::kept::Operators;
+use super::local::LocalCopies;
+use super::ranged::{Parts, Stored};
 use super::restores::{RestoredFrom, Restores};
 
 /// What a task begins from.
@@ -44,6 +48,8 @@ pub(in crate::worker) struct Fetch {
     pub(in crate::worker) place: Place,
     /// What the worker has kept of the checkpoint.
     pub(in crate::worker) kept: Option<Operators>,
+    /// What a worker before this one has copied to the disks of the container.
+    pub(in crate::worker::checkpoints) local: LocalCopies,
     pub(in crate::worker) counts: Arc<Restores>,
 }
 
@@ -57,7 +63,7 @@ impl Fetch {
         let mut operators = BTreeMap::new();
         for operator in &restore.operators {
             let uid = uid_of(&operator.operator)?;
-            let opened = self.open(&restore.directory, uid, operator, &mut read);
+            let opened = self.open(&restore, uid, operator, &mut read);
             operators.insert(uid, opened.await?);
         }
         if !operators.is_empty() {
@@ -67,7 +73,7 @@ impl Fetch {
                 attempt = %self.place.attempt,
                 checkpoint = restore.checkpoint,
                 from = from.as_str(),
-                bytes = read.storage,
+                bytes = read.storage + read.local,
                 millis = since.elapsed().as_millis(),
                 "state restored"
             );
@@ -80,7 +86,7 @@ impl Fetch {
 
     async fn open(
         &self,
-        directory: &str,
+        from: &SubtaskRestore,
         uid: OperatorUid,
         operator: &OperatorRestore,
         read: &mut Read,
@@ -98,32 +104,44 @@ impl Fetch {
         }
         let states = operator.states.iter().filter_map(|old| {
             let handle = old.state.as_ref()?;
-            let states = self.read(directory, handle);
+            let states = self.read(from, handle, None);
             Some(async move { Ok::<_, TaskError>((old.subtask, states.await?)) })
         });
         let states = try_join_all(states).await?;
-        read.storage += states.iter().map(|(_, it)| it.read).sum::<u64>();
+        states.iter().for_each(|(_, state)| read.add(state));
         let states = states.into_iter().map(|(old, it)| (old, it.blob)).collect();
         if let Some(kept) = kept {
             let opened = RestoredOperator::retained_keyed(place, kept, states);
             return opened.map_err(|error| cannot("restored", &error));
         }
         let keyed = operator.keyed.iter();
-        let keyed = try_join_all(keyed.map(|handle| self.read(directory, handle))).await?;
-        read.storage += keyed.iter().map(|it| it.read).sum::<u64>();
+        let groups = Some(&place.key_groups);
+        let keyed = try_join_all(keyed.map(|handle| self.read(from, handle, groups))).await?;
+        keyed.iter().for_each(|state| read.add(state));
         let keyed = keyed.into_iter().map(|it| it.blob).collect();
         // Parsing looks at headers only; rows are read where states are registered.
         RestoredOperator::open(place, keyed, states).map_err(|error| cannot("restored", &error))
     }
 
-    async fn read(&self, directory: &str, handle: &StateHandle) -> Result<Opened, TaskError> {
+    async fn read(
+        &self,
+        from: &SubtaskRestore,
+        handle: &StateHandle,
+        key_groups: Option<&Range<u32>>,
+    ) -> Result<Opened, TaskError> {
         if handle.file.is_empty() {
             let blob = Box::new(handle.inline.clone());
-            return Ok(Opened { blob, read: 0 });
+            return Ok(Opened { blob, from: None });
         }
-        let blob = read(&self.files, directory, handle).await?;
-        let read = handle.length;
-        Ok(Opened { blob, read })
+        let checkpoint = CheckpointId(from.checkpoint);
+        if let Some(blob) = self.local.find(checkpoint, handle).await {
+            let from = Some((RestoredFrom::Local, handle.length));
+            return Ok(Opened { blob, from });
+        }
+        let parts = read(&self.files, &from.directory, handle, key_groups).await?;
+        let from = Some((RestoredFrom::Storage, parts.bytes()));
+        let blob = Box::new(parts);
+        Ok(Opened { blob, from })
     }
 }
 
@@ -132,21 +150,32 @@ fn is_own(subtask: u32, operator: &OperatorRestore) -> bool {
     operator.states.iter().all(|old| old.subtask == subtask)
 }
 
-/// A blob, and how many bytes of files were read for it.
+/// A blob, and from what kind of files how many bytes of it were read.
 struct Opened {
     blob: Box<dyn StateBlob>,
-    read: u64,
+    from: Option<(RestoredFrom, u64)>,
 }
 
 /// Bytes read from files.
 #[derive(Default)]
 struct Read {
+    local: u64,
     storage: u64,
 }
 
 impl Read {
+    fn add(&mut self, opened: &Opened) {
+        match opened.from {
+            Some((RestoredFrom::Local, bytes)) => self.local += bytes,
+            Some((RestoredFrom::Storage, bytes)) => self.storage += bytes,
+            Some((RestoredFrom::Memory, _)) | None => (),
+        }
+    }
+
     fn origin(&self, kept: bool) -> RestoredFrom {
-        if kept && self.storage == 0 {
+        if self.storage == 0 && self.local > 0 {
+            RestoredFrom::Local
+        } else if self.storage == 0 && kept {
             RestoredFrom::Memory
         } else {
             RestoredFrom::Storage
@@ -161,53 +190,42 @@ fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
     Ok(OperatorUid(u128::from_be_bytes(uid)))
 }
 
+/// Reads what is needed of a blob in storage: what some key groups need of keyed state, all of other state.
 async fn read(
     files: &FileSystems,
     directory: &str,
     handle: &StateHandle,
-) -> Result<Box<dyn StateBlob>, TaskError> {
+    key_groups: Option<&Range<u32>>,
+) -> Result<Parts, TaskError> {
     let path = if handle.file.contains('/') {
         handle.file.clone()
     } else {
         join(directory, &handle.file)
     };
-    let bytes = read_range(files, &path, handle.offset, handle.length).await;
-    let bytes = bytes.map_err(|error| {
+    let cannot_read = |error: FileSystemError| {
         TaskError::transient(format!("state cannot be read from '{path}': {error}"))
-    })?;
-    if bytes.len() as u64 != handle.length {
+    };
+    let (fs, inside) = files.resolve(&path).map_err(cannot_read)?;
+    let reader = fs.open(&inside).await.map_err(cannot_read)?;
+    let there = reader.len().saturating_sub(handle.offset);
+    if there < handle.length {
         return Err(TaskError::fatal(format!(
-            "state cannot be read from '{path}': the file ends after {} of {} bytes from {} on; \
+            "state cannot be read from '{path}': the file ends after {there} of {} bytes from {} on; \
              it is not the file that the checkpoint was written to",
-            bytes.len(),
-            handle.length,
-            handle.offset
+            handle.length, handle.offset
         )));
     }
-    Ok(Box::new(bytes))
-}
-
-async fn read_range(
-    files: &FileSystems,
-    path: &str,
-    offset: u64,
-    length: u64,
-) -> Result<Vec<u8>, FileSystemError> {
-    let (fs, path) = files.resolve(path)?;
-    let reader = fs.open(&path).await?;
-    // A damaged length must not reserve memory for what is not there.
-    let there = reader.len().saturating_sub(offset).min(length);
-    let mut bytes = Vec::with_capacity(usize::try_from(there).unwrap_or(0));
-    while (bytes.len() as u64) < there {
-        let at = bytes.len() as u64;
-        let wanted = (there - at).min(READ_CHUNK as u64) as usize;
-        let chunk: Bytes = reader.read_at(offset + at, wanted).await?;
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+    let stored = Stored {
+        reader: &*reader,
+        offset: handle.offset,
+        length: handle.length,
+        name: &path,
+    };
+    let parts = match key_groups {
+        Some(key_groups) => stored.needed(key_groups).await,
+        None => stored.whole().await,
+    };
+    parts.map_err(cannot_read)
 }
 
 #[cfg(test)]

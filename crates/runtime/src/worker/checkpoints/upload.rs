@@ -16,6 +16,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_chan
 use tokio::task::AbortHandle;
 
 use super::kept::EncodedBytes;
+use super::local::LocalCopies;
 use super::restore::Place;
 use super::write::{Encoded, StateFile, encode};
 
@@ -32,6 +33,8 @@ pub(super) struct Target {
     pub(super) directory: Option<String>,
     /// State up to so many bytes goes into the acknowledgement.
     pub(super) inline: usize,
+    /// Where second copies of files go.
+    pub(super) local: LocalCopies,
 }
 
 /// A task's snapshot with what must be known of the task.

@@ -12,7 +12,7 @@ use flott_state::{
     Compression, KeyedTable, ListStateDescriptor, OperatorBackend, OperatorSnapshot,
 };
 
-use super::{Fetch, Place, Restored, Restores};
+use super::{Fetch, LocalCopies, Place, Restored, Restores};
 
 const UID: OperatorUid = OperatorUid(7);
 
@@ -85,7 +85,7 @@ fn restore(keyed: StateHandle, states: Vec<(u32, StateHandle)>) -> SubtaskRestor
     }
 }
 
-/// With what was kept, in a worker where the vertex has that parallelism. And the counts.
+/// With what was kept and no copies, in a worker where the vertex has that parallelism. And the counts.
 async fn fetch(
     kept: Option<&OperatorSnapshot>,
     parallelism: u32,
@@ -106,6 +106,7 @@ async fn fetch(
         files: Arc::new(FileSystems::new(BTreeMap::new(), None, None).unwrap()),
         place,
         kept: kept.map(|kept| BTreeMap::from([(UID, kept.clone())])),
+        local: LocalCopies::default(),
         counts: Arc::clone(&counts),
     };
     let restored = fetch.run(restore).await;
