@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use crate::bundle::Verified;
+use crate::local_state::LocalState;
 use crate::memory::{self, MemoryMeter};
 use crate::partitions::Partitions;
 use crate::supervisor::Place;
@@ -55,6 +56,8 @@ pub struct AgentSettings {
     pub log_directory: PathBuf,
     /// Where finished partitions are kept: its own, cleared at its start and removed at its end.
     pub partition_directory: PathBuf,
+    /// Where workers keep copies of their state, unless their job says otherwise: as that one.
+    pub local_state_directory: PathBuf,
 }
 
 /// Why an agent ended.
@@ -73,6 +76,7 @@ pub struct Agent {
     node: Node,
     workers: Workers,
     partitions: Partitions,
+    local_state: LocalState,
     memory: MemoryMeter,
     /// Exits the JobManager was not told of yet.
     unreported: VecDeque<WorkerExited>,
@@ -106,6 +110,10 @@ impl Agent {
             node,
             workers: Workers::new(place),
             partitions: Partitions::default(),
+            local_state: LocalState::new(
+                &settings.container,
+                settings.local_state_directory.clone(),
+            ),
             memory: MemoryMeter::default(),
             unreported: VecDeque::new(),
             epoch: 0,
@@ -127,6 +135,7 @@ impl Agent {
             job_manager = self.settings.job_manager,
             "task executor started"
         );
+        self.local_state.clear();
         let directory = self.settings.partition_directory.clone();
         self.partitions =
             Partitions::start(directory, &self.settings.host, &self.settings.secret).await;
@@ -140,6 +149,7 @@ impl Agent {
         };
         self.workers.end_all(END_GRACE).await;
         self.partitions.end().await;
+        self.local_state.end().await;
         let used = self.memory.sample();
         tracing::info!(
             peak_resident_bytes = used.peak_resident_bytes,
@@ -272,6 +282,7 @@ impl Agent {
             agent_command::Kind::StopWorker(stop) => self.workers.stop(&stop),
             agent_command::Kind::ReleasePartitions(release) => {
                 self.partitions.release(&release.job);
+                self.local_state.release(&release.job);
                 self.delete_released();
             }
             agent_command::Kind::Stop(stop) => {
@@ -284,11 +295,12 @@ impl Agent {
 
     /// Adds to a worker's spec what only its agent knows. What is not a spec is the worker's to complain
     /// about.
-    fn complete(&self, spec: Vec<u8>) -> (Vec<u8>, Allotment) {
+    fn complete(&mut self, spec: Vec<u8>) -> (Vec<u8>, Allotment) {
         let Ok(mut read) = WorkerSpec::decode(spec.as_slice()) else {
             return (spec, Allotment::default());
         };
         self.partitions.tell(&mut read);
+        self.local_state.tell(&mut read);
         memory::allot(&mut read, self.settings.memory_bytes, self.settings.slots);
         let allotment = Allotment {
             slots: read.slots.len() as u32,
@@ -298,8 +310,9 @@ impl Agent {
     }
 
     fn delete_released(&mut self) {
-        self.partitions
-            .delete_released(|job| self.workers.lives(job));
+        let lives = |job: &str| self.workers.lives(job);
+        self.partitions.delete_released(lives);
+        self.local_state.delete_released(lives);
     }
 
     fn registration(&self) -> RegisterAgent {

@@ -4,6 +4,7 @@
 mod agent;
 mod bundle;
 mod guard;
+mod local_state;
 mod memory;
 mod partitions;
 mod supervisor;

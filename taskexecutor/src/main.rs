@@ -67,6 +67,7 @@ fn settings(log_directory: PathBuf) -> anyhow::Result<AgentSettings> {
     let disk = first_directory("LOCAL_DIRS").unwrap_or_else(|_| directory.clone());
     Ok(AgentSettings {
         partition_directory: disk.join(format!("flott-partitions-{container}")),
+        local_state_directory: disk.join(format!("flott-local-state-{container}")),
         container,
         host: variable("NM_HOST")?,
         job_manager: spec.job_manager,

@@ -17,7 +17,7 @@ use flott_protocol::rpc::Secret;
 use tokio::task::JoinSet;
 
 /// Deleting may take that long when the agent ends; what is left goes with YARN's directory.
-const END_PATIENCE: Duration = Duration::from_secs(1);
+pub(crate) const END_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What is kept and served; nothing before it was started.
 #[derive(Debug, Default)]

@@ -129,6 +129,7 @@ impl Cluster {
             directory: directory.path().to_owned(),
             log_directory: directory.path().to_owned(),
             partition_directory: directory.path().join("partitions"),
+            local_state_directory: directory.path().join("local-state"),
         });
         let agent = tokio::spawn(agent.run(std::future::pending()));
         Self {

@@ -57,6 +57,18 @@ enum Benchmark {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// What checkpoints cost, how long a failure is felt, how fast state comes back
+    State {
+        /// Only the rows whose name contains this
+        #[arg(long)]
+        only: Option<String>,
+        /// How often each row is measured; medians are printed
+        #[arg(long, default_value_t = 3)]
+        runs: u32,
+        /// Writes the figures as JSON to this file, instead of below the table
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,6 +80,9 @@ fn main() -> ExitCode {
         Chore::Bench(Benchmark::Startup { runs }) => verify::bench_startup(runs),
         Chore::Bench(Benchmark::Micro { only, runs, json }) => {
             verify::bench_micro(only.as_deref(), runs, json.as_deref())
+        }
+        Chore::Bench(Benchmark::State { only, runs, json }) => {
+            verify::bench_state(only.as_deref(), runs, json.as_deref())
         }
     };
     match result {

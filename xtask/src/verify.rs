@@ -11,6 +11,7 @@ use crate::workspace::{cargo, run};
 /// What needs a Hadoop; `scripts/test.sh` runs it.
 const INTEGRATION: &str = "flott-integration-tests";
 const BENCHMARKS: &str = "flott-benchmarks";
+const STATE_BENCHMARKS: &str = "flott-benchmarks-state";
 
 pub(crate) fn verify() -> Result<()> {
     run(cargo().args(["fmt", "--all", "--check"]))?;
@@ -73,8 +74,17 @@ pub(crate) fn bench_startup(runs: u32) -> Result<()> {
 
 /// The program is a user's: it needs the SDK, which this one must not know.
 pub(crate) fn bench_micro(only: Option<&str>, runs: u32, json: Option<&Path>) -> Result<()> {
+    bench(BENCHMARKS, only, runs, json)
+}
+
+/// The same.
+pub(crate) fn bench_state(only: Option<&str>, runs: u32, json: Option<&Path>) -> Result<()> {
+    bench(STATE_BENCHMARKS, only, runs, json)
+}
+
+fn bench(package: &str, only: Option<&str>, runs: u32, json: Option<&Path>) -> Result<()> {
     let mut command = cargo();
-    command.args(["run", "--release", "--package", BENCHMARKS, "--"]);
+    command.args(["run", "--release", "--package", package, "--"]);
     command.args(["--runs", &runs.to_string()]);
     if let Some(only) = only {
         command.args(["--only", only]);

@@ -185,6 +185,12 @@ options! {
              `execution.checkpointing.local-backup.enabled`. If not, everybody reads the storage.",
             or("true"), deprecated(&["state.backend.local-recovery"]),
             deviation("Flink: false, because there it means copies on disk.");
+        EXECUTION_CHECKPOINTING_LOCAL_BACKUP_ENABLED: bool = "execution.checkpointing.local-backup.enabled",
+            "Whether workers write their state a second time, to disks of their container, for the worker that takes the place of one that has ended.",
+            or("false"), deprecated(&["state.backend.local-recovery"]);
+        EXECUTION_CHECKPOINTING_LOCAL_BACKUP_DIRS: Option<String> = "execution.checkpointing.local-backup.dirs",
+            "Directories for these copies, separated by commas; without them a directory of the container, on YARN below `LOCAL_DIRS`.",
+            deprecated(&["taskmanager.state.local.root-dirs"]);
         STATE_LOCAL_RECOVERY_MEMORY_MAX: Option<MemorySize> = "state.local-recovery.memory.max",
             "Most memory of a worker that state of checkpoints may take which is kept for its tasks to roll back to; above it the oldest is let go, \
              and 0 keeps none. Without it: a quarter of the worker's memory, or 1 gb where that is not limited (the embedded cluster). What the \
@@ -398,7 +404,7 @@ pub fn all() -> impl Iterator<Item = &'static OptionInfo> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
 
@@ -406,10 +412,17 @@ mod tests {
     fn keys_are_unique_and_options_documented() {
         let mut seen = BTreeSet::new();
         for info in all() {
-            for key in std::iter::once(&info.key).chain(info.deprecated) {
-                assert!(seen.insert(*key), "{key} twice");
-            }
+            assert!(seen.insert(info.key), "{} twice", info.key);
             assert!(info.doc.ends_with('.'), "{}", info.key);
+        }
+        // Some options of Flink became several, which then mean the same kind of thing.
+        let mut types = BTreeMap::new();
+        for info in all() {
+            for key in info.deprecated {
+                assert!(!seen.contains(key), "{key} is a name of today");
+                let first = *types.entry(*key).or_insert(info.type_name);
+                assert_eq!(first, info.type_name, "{key}");
+            }
         }
     }
 

@@ -250,13 +250,8 @@ impl DispatcherHandle {
         let (shared, obituary) = (Arc::clone(&self.shared), master.view.obituary());
         self.shared.tasks.spawn(async move {
             let run = job_master::run(master, inputs, resources);
-            let ended = obituary.watch(run).await;
+            obituary.watch(run).await;
             shared.connections.remove_job(id);
-            if !ended {
-                // Its workers end without it; what they have written goes with them.
-                let released = ResourceInput::ReleasePartitions { job: id };
-                let _ = shared.resource_manager.send(released).await;
-            }
             // At the end of the JobManager nobody listens any more.
             let _ = shared
                 .resource_manager

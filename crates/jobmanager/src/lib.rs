@@ -31,7 +31,7 @@ pub use embedded::{EmbeddedDriver, WorkerFactory};
 pub use inspect::{Sampling, WorkerInspection};
 pub use program_launcher::{ProgramEnd, ProgramLauncher, ProgramSettings};
 pub use server::serve;
-pub use settings::DispatcherSettings;
+pub use settings::{DispatcherSettings, checkpoint_settings};
 pub use snapshot::{
     AllocatedSlot, ExecutorSnapshot, FailureSnapshot, JobSnapshot, SubtaskSnapshot, UnixMillis,
     VertexSnapshot,

@@ -14,20 +14,15 @@ use crate::snapshot::{FailureSnapshot, JobSnapshot, unix_millis};
 pub(crate) struct Obituary(pub(crate) Arc<watch::Sender<JobSnapshot>>);
 
 impl Obituary {
-    /// Runs a JobMaster; if it panics, the job has FAILED with what the panic says. Whether it came to its
-    /// own end.
-    pub(crate) async fn watch(self, master: impl Future<Output = ()> + Send + 'static) -> bool {
+    /// Runs a JobMaster; if it panics, the job has FAILED with what the panic says.
+    pub(crate) async fn watch(self, master: impl Future<Output = ()> + Send + 'static) {
         // In a task of its own: that is what catches the panic.
-        match tokio::spawn(master).await {
-            Ok(()) => true,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => {
-                    self.panicked(&text_of(&*panic));
-                    false
-                }
-                // The threads end, and the JobManager with them.
-                Err(_) => true,
-            },
+        let Err(error) = tokio::spawn(master).await else {
+            return;
+        };
+        // Else the threads end, and the JobManager with them.
+        if let Ok(panic) = error.try_into_panic() {
+            self.panicked(&text_of(&*panic));
         }
     }
 
@@ -86,7 +81,7 @@ mod tests {
             let _view = view;
             panic!("slot {} is nobody's", 3);
         });
-        assert!(!watched.await);
+        watched.await;
         let job = snapshot.wait_for(|job| job.status.is_terminal()).await;
         let job = job.unwrap().clone();
         assert_eq!(job.status, JobStatus::Failed);
@@ -104,7 +99,7 @@ mod tests {
         let view = view();
         let snapshot = view.subscribe();
         let obituary = view.obituary();
-        assert!(obituary.watch(async move { drop(view) }).await);
+        obituary.watch(async move { drop(view) }).await;
         assert_ne!(snapshot.borrow().status, JobStatus::Failed);
     }
 }

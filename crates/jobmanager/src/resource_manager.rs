@@ -45,7 +45,7 @@ pub(crate) enum ResourceInput {
         job: JobId,
         slots: Vec<SlotId>,
     },
-    /// Every agent deletes the partitions of a job that has ended.
+    /// Every agent deletes the partitions of a job that has ended; with the job all go at the latest.
     ReleasePartitions {
         job: JobId,
     },
@@ -185,6 +185,8 @@ impl Shell {
             }
             ResourceInput::RemoveJob { job } => {
                 self.jobs.remove(&job);
+                // Whatever agents keep of it: partitions, copies of state.
+                self.agents.release_partitions(job);
                 // Also for a job that ended without saying so.
                 let slots = SlotRequirement::none();
                 self.handle(ResourceEvent::Required { job, slots });

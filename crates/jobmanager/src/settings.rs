@@ -177,7 +177,9 @@ fn restart_strategy(configuration: &Configuration) -> RestartStrategy {
     }
 }
 
-fn checkpoint_settings(configuration: &Configuration) -> CheckpointSettings {
+/// What a job's configuration, laid over the cluster's, says about its checkpoints: what its JobMaster
+/// obeys.
+pub fn checkpoint_settings(configuration: &Configuration) -> CheckpointSettings {
     CheckpointSettings {
         interval: configuration.get(&options::EXECUTION_CHECKPOINTING_INTERVAL),
         min_pause: configuration.get(&options::EXECUTION_CHECKPOINTING_MIN_PAUSE),

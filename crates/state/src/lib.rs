@@ -44,8 +44,8 @@ pub use operator_state::{
 pub use reducing::ReducingState;
 pub use scope::{InNamespace, KeyedStateAccess, StateScope, SubKey};
 pub use snapshot::{
-    Compression, Encoded, OperatorSnapshot, RestorePlace, RestoredOperator, StateBlob,
-    StateDescription, StateKind, Unclaimed, describe,
+    BLOB_END_BYTES, Compression, Encoded, OperatorSnapshot, RestorePlace, RestoredOperator,
+    StateBlob, StateDescription, StateKind, Unclaimed, blob_index, describe, needed_of_blob,
 };
 pub use table::{Drain, IntoRows, KeyedTable, Position, TableSnapshot};
 pub use timers::{TimeDomain, Timer, TimerQueue, Timers};

@@ -12,6 +12,7 @@ mod operator;
 mod part;
 mod reader;
 mod restore;
+mod select;
 mod writer;
 
 pub use blob::StateBlob;
@@ -19,6 +20,7 @@ pub use describe::{StateDescription, describe};
 pub use format::StateKind;
 pub use operator::{Encoded, OperatorSnapshot};
 pub use restore::{RestorePlace, RestoredOperator, Unclaimed};
+pub use select::{BLOB_END_BYTES, blob_index, needed_of_blob};
 
 pub(crate) use part::{BroadcastPart, Expiry, ListPart, Part, TablePart, TimersPart};
 pub(crate) use restore::Wanted;

@@ -89,8 +89,8 @@ const NEVER: [(&str, &[&str]); 1] = [("flott-jobmanager", &["flott-operators"])]
 
 /// Packages beside the layers. Examples see what a user sees; the integration tests see the outside of our programs, and
 /// the libraries that talk to Hadoop, which they try on the real daemons. The benchmarks measure jobs, and the scheduler
-/// by itself.
-const BESIDE: [(&str, &[&str]); 4] = [
+/// by itself; those of state have a cluster of their own, whose workers they kill.
+const BESIDE: [(&str, &[&str]); 5] = [
     (
         "flott-integration-tests",
         &["flott-hadoop", "flott-filesystem"],
@@ -99,6 +99,20 @@ const BESIDE: [(&str, &[&str]); 4] = [
     (
         "flott-benchmarks",
         &["flott", "flott-network", "flott-operators", "flott-runtime"],
+    ),
+    (
+        "flott-benchmarks-state",
+        &[
+            "flott",
+            "flott-config",
+            "flott-coordination",
+            "flott-jobmanager",
+            "flott-model",
+            "flott-protocol",
+            "flott-record",
+            "flott-state",
+            "flott-taskexecutor",
+        ],
     ),
     ("xtask", &[]),
 ];

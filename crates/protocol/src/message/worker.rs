@@ -56,6 +56,10 @@ pub struct WorkerSpec {
     /// in by the agent, which serves what is there. Empty: it serves none.
     #[prost(string, tag = "14")]
     pub partition_dir: String,
+    /// Directories of the container for copies of state; the worker writes below `<directory>/<job>`. Filled
+    /// in by the agent, if the job wants copies.
+    #[prost(string, repeated, tag = "15")]
+    pub local_state_dirs: Vec<String>,
     /// Memory of the whole container, in bytes, of which the network gets its part. Filled in by the
     /// agent; 0: as configured for containers of default size.
     #[prost(uint64, tag = "30")]

@@ -1,9 +1,8 @@
 //! `/jobs/:id/checkpoints/config`: what a job's configuration says about checkpoints.
 
-use flott_config::{
-    CheckpointRetention, CheckpointStorage, CheckpointingMode, Configuration, StateBackendType,
-    options,
-};
+use flott_config::{CheckpointStorage, Configuration, StateBackendType, options};
+use flott_coordination::checkpoint::{CheckpointRetention, CheckpointSettings, CheckpointingMode};
+use flott_jobmanager::checkpoint_settings;
 use serde_json::{Value, json};
 
 use super::millis;
@@ -11,22 +10,33 @@ use super::millis;
 /// What Flink says where there are no periodic checkpoints: the greatest number of its type.
 const NEVER: u64 = i64::MAX as u64;
 
-/// The settings of a job, given its configuration over the cluster's.
+/// The settings of a job, given its configuration over the cluster's: those that its JobMaster obeys.
 pub(crate) fn config(configuration: &Configuration) -> Value {
-    let time = |option| millis(configuration.get(option));
-    let interval = configuration.get(&options::EXECUTION_CHECKPOINTING_INTERVAL);
-    let retention = configuration.get(&options::EXECUTION_CHECKPOINTING_RETENTION);
+    let CheckpointSettings {
+        interval,
+        min_pause,
+        timeout,
+        max_concurrent,
+        tolerable_failed,
+        retention,
+        num_retained: _,
+        after_tasks_finish,
+        mode,
+        unaligned,
+        aligned_timeout,
+        history: _,
+    } = checkpoint_settings(configuration);
     json!({
-        "mode": match configuration.get(&options::EXECUTION_CHECKPOINTING_MODE) {
+        "mode": match mode {
             CheckpointingMode::ExactlyOnce => "exactly_once",
             CheckpointingMode::AtLeastOnce => "at_least_once",
         },
         "interval": interval.map_or(NEVER, millis),
-        "timeout": time(&options::EXECUTION_CHECKPOINTING_TIMEOUT),
-        "min_pause": time(&options::EXECUTION_CHECKPOINTING_MIN_PAUSE),
-        "max_concurrent": configuration.get(&options::EXECUTION_CHECKPOINTING_MAX_CONCURRENT),
+        "timeout": millis(timeout),
+        "min_pause": millis(min_pause),
+        "max_concurrent": max_concurrent,
         "externalization": {
-            "enabled": retention != CheckpointRetention::None,
+            "enabled": retention != CheckpointRetention::NoExternalizedCheckpoints,
             "delete_on_cancellation": retention != CheckpointRetention::RetainOnCancellation,
         },
         "state_backend": match configuration.get(&options::STATE_BACKEND_TYPE) {
@@ -36,13 +46,10 @@ pub(crate) fn config(configuration: &Configuration) -> Value {
             | StateBackendType::FileSystem => "HashMapStateBackend",
         },
         "checkpoint_storage": storage(configuration),
-        "unaligned_checkpoints":
-            configuration.get(&options::EXECUTION_CHECKPOINTING_UNALIGNED),
-        "tolerable_failed_checkpoints":
-            configuration.get(&options::EXECUTION_CHECKPOINTING_TOLERABLE_FAILED),
-        "aligned_checkpoint_timeout": time(&options::EXECUTION_CHECKPOINTING_ALIGNED_TIMEOUT),
-        "checkpoints_after_tasks_finish":
-            configuration.get(&options::EXECUTION_CHECKPOINTING_AFTER_TASKS_FINISH),
+        "unaligned_checkpoints": unaligned,
+        "tolerable_failed_checkpoints": tolerable_failed,
+        "aligned_checkpoint_timeout": millis(aligned_timeout),
+        "checkpoints_after_tasks_finish": after_tasks_finish,
         // Flink's logs of state changes do not exist here; these are its defaults.
         "state_changelog_enabled": false,
         "changelog_periodic_materialization_interval": 600_000,

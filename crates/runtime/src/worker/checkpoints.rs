@@ -3,8 +3,11 @@
 
 mod in_flight;
 mod kept;
+mod local;
+mod ranged;
 mod restore;
 mod restores;
+mod spool;
 mod upload;
 mod write;
 
@@ -23,6 +26,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_chan
 
 pub(super) use kept::EncodedBytes;
 use kept::Kept;
+use local::LocalCopies;
 pub(super) use restore::{Edge, Fetch, Place, RestoreFrom, Restored};
 use restores::Restores;
 pub(super) use upload::Snapshotted;
@@ -53,6 +57,10 @@ pub(super) struct Checkpoints {
     ended: Option<CheckpointId>,
     /// What subtasks can roll back to.
     kept: Kept,
+    /// What workers after this one can read.
+    local: LocalCopies,
+    /// Whether tasks begin from what is here.
+    from_local: bool,
     restores: Arc<Restores>,
 }
 
@@ -81,6 +89,8 @@ impl Checkpoints {
             given: BTreeMap::new(),
             ended: None,
             kept: Kept::new(kept::most_bytes(spec, configuration)),
+            local: LocalCopies::new(spec),
+            from_local: configuration.get(&options::EXECUTION_STATE_RECOVERY_FROM_LOCAL),
             restores: Arc::default(),
         }
     }
@@ -104,6 +114,12 @@ impl Checkpoints {
             directory: Some(begin.directory.clone()).filter(|directory| !directory.is_empty()),
             inline: self.inline,
             edges: Arc::clone(&self.edges),
+            // Savepoints are not what a failure goes back to.
+            local: if kind.is_savepoint() {
+                LocalCopies::default()
+            } else {
+                self.local.clone()
+            },
         };
         if self.ended < Some(checkpoint) && !self.begun.contains_key(&checkpoint) {
             let upload = Upload::start(target, Arc::clone(&self.files), self.messages.clone());
@@ -157,9 +173,11 @@ impl Checkpoints {
         self.begun.remove(&checkpoint);
         if !end.completed {
             self.kept.aborted(checkpoint);
+            self.local.aborted(checkpoint);
             return Some(CheckpointRequest::Abort(checkpoint));
         }
         self.kept.completed(checkpoint);
+        self.local.completed(checkpoint);
         for pending in self.uncommitted.values_mut() {
             pending.retain(|(of, _)| *of > checkpoint);
         }
@@ -177,6 +195,11 @@ impl Checkpoints {
             from,
             place,
             kept: self.kept.roll_back(place.attempt, restore),
+            local: if self.from_local {
+                self.local.clone()
+            } else {
+                LocalCopies::default()
+            },
             counts: Arc::clone(&self.restores),
             edges: Arc::clone(&self.edges),
         }

@@ -182,7 +182,7 @@ impl From<CodecError> for RowError {
 }
 
 /// The blocks with rows in a range of key groups.
-fn wanted(state: &StateEntry, groups: &Range<u32>) -> Range<usize> {
+pub(super) fn wanted(state: &StateEntry, groups: &Range<u32>) -> Range<usize> {
     let blocks = &state.blocks;
     let first = blocks.partition_point(|block| block.last < groups.start);
     let behind = blocks.partition_point(|block| block.first < groups.end);

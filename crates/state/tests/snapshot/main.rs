@@ -7,6 +7,7 @@ mod frozen;
 mod memory;
 mod rescale;
 mod round_trip;
+mod select;
 
 use flott_state::{
     Compression, OperatorSnapshot, RestorePlace, RestoredOperator, StateBlob, StateError,

@@ -1,17 +1,15 @@
 //! Reads the state that tasks begin from.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use flott_filesystem::{FileSystemError, FileSystems, READ_CHUNK, join};
+use flott_filesystem::{FileSystemError, FileSystems, join};
 use flott_model::{
-    ChannelRestore, EdgeId, EdgeName, ExecutionAttemptId, JobGraph, OperatorRestore, OperatorUid,
-    StateHandle, SubtaskRestore,
+    ChannelRestore, CheckpointId, EdgeId, EdgeName, ExecutionAttemptId, JobGraph, OperatorRestore,
+    OperatorUid, StateHandle, SubtaskRestore,
 };
 use flott_operators::TaskError;
 use flott_operators::checkpoint::{Recovered, cannot};
@@ -19,7 +17,10 @@ use flott_state::{ChannelElement, RestorePlace, RestoredOperator, StateBlob, rea
 use futures::future::try_join_all;
 
 use super::kept::Operators;
+use super::local::LocalCopies;
+use super::ranged::{Parts, Stored};
 use super::restores::{RestoredFrom, Restores};
+use super::spool;
 
 /// What a task begins from.
 #[derive(Default)]
@@ -85,6 +86,8 @@ pub(in crate::worker) struct Fetch {
     pub(in crate::worker) place: Place,
     /// What the worker has kept of the checkpoint.
     pub(in crate::worker) kept: Option<Operators>,
+    /// What a worker before this one has copied to the disks of the container.
+    pub(in crate::worker::checkpoints) local: LocalCopies,
     pub(in crate::worker) counts: Arc<Restores>,
     pub(in crate::worker) edges: Arc<[Edge]>,
 }
@@ -99,7 +102,7 @@ impl Fetch {
         let mut operators = BTreeMap::new();
         for operator in &restore.operators {
             let uid = uid_of(&operator.operator)?;
-            let opened = self.open(&restore.directory, uid, operator, &mut read);
+            let opened = self.open(&restore, uid, operator, &mut read);
             operators.insert(uid, opened.await?);
         }
         let mut recovered: BTreeMap<EdgeId, Vec<Recovered>> = BTreeMap::new();
@@ -117,7 +120,7 @@ impl Fetch {
                 attempt = %self.place.attempt,
                 checkpoint = restore.checkpoint,
                 from = from.as_str(),
-                bytes = read.storage,
+                bytes = read.storage + read.local,
                 millis = since.elapsed().as_millis(),
                 "state restored"
             );
@@ -131,7 +134,7 @@ impl Fetch {
 
     async fn open(
         &self,
-        directory: &str,
+        from: &SubtaskRestore,
         uid: OperatorUid,
         operator: &OperatorRestore,
         read: &mut Read,
@@ -149,32 +152,52 @@ impl Fetch {
         }
         let states = operator.states.iter().filter_map(|old| {
             let handle = old.state.as_ref()?;
-            let states = self.read(directory, handle);
+            let states = self.read(from, handle, None);
             Some(async move { Ok::<_, TaskError>((old.subtask, states.await?)) })
         });
         let states = try_join_all(states).await?;
-        read.storage += states.iter().map(|(_, it)| it.read).sum::<u64>();
+        states.iter().for_each(|(_, state)| read.add(state));
         let states = states.into_iter().map(|(old, it)| (old, it.blob)).collect();
         if let Some(kept) = kept {
             let opened = RestoredOperator::retained_keyed(place, kept, states);
             return opened.map_err(|error| cannot("restored", &error));
         }
         let keyed = operator.keyed.iter();
-        let keyed = try_join_all(keyed.map(|handle| self.read(directory, handle))).await?;
-        read.storage += keyed.iter().map(|it| it.read).sum::<u64>();
+        let groups = Some(&place.key_groups);
+        let keyed = try_join_all(keyed.map(|handle| self.read(from, handle, groups))).await?;
+        keyed.iter().for_each(|state| read.add(state));
         let keyed = keyed.into_iter().map(|it| it.blob).collect();
         // Parsing looks at headers only; rows are read where states are registered.
         RestoredOperator::open(place, keyed, states).map_err(|error| cannot("restored", &error))
     }
 
-    async fn read(&self, directory: &str, handle: &StateHandle) -> Result<Opened, TaskError> {
+    async fn read(
+        &self,
+        from: &SubtaskRestore,
+        handle: &StateHandle,
+        key_groups: Option<&Range<u32>>,
+    ) -> Result<Opened, TaskError> {
         if handle.file.is_empty() {
             let blob = Box::new(handle.inline.clone());
-            return Ok(Opened { blob, read: 0 });
+            return Ok(Opened { blob, from: None });
         }
-        let blob = read(&self.from, directory, handle).await?;
-        let read = handle.length;
-        Ok(Opened { blob, read })
+        let checkpoint = CheckpointId(from.checkpoint);
+        if let Some(blob) = self.local.find(checkpoint, handle).await {
+            let from = Some((RestoredFrom::Local, handle.length));
+            return Ok(Opened { blob, from });
+        }
+        if let Some(spool) = &self.from.spool
+            && handle.length > MOST_IN_MEMORY
+        {
+            let path = path_of(&from.directory, handle);
+            let file = spool::copy(&self.from.files, spool, (&path, handle)).await?;
+            let (blob, from) = (Box::new(file), (RestoredFrom::Storage, handle.length));
+            return Ok(Opened { blob, from: Some(from) });
+        }
+        let parts = read(&self.from.files, &from.directory, handle, key_groups).await?;
+        let from = Some((RestoredFrom::Storage, parts.bytes()));
+        let blob = Box::new(parts);
+        Ok(Opened { blob, from })
     }
 }
 
@@ -183,21 +206,32 @@ fn is_own(subtask: u32, operator: &OperatorRestore) -> bool {
     operator.states.iter().all(|old| old.subtask == subtask)
 }
 
-/// A blob, and how many bytes of files were read for it.
+/// A blob, and from what kind of files how many bytes of it were read.
 struct Opened {
     blob: Box<dyn StateBlob>,
-    read: u64,
+    from: Option<(RestoredFrom, u64)>,
 }
 
 /// Bytes read from files.
 #[derive(Default)]
 struct Read {
+    local: u64,
     storage: u64,
 }
 
 impl Read {
+    fn add(&mut self, opened: &Opened) {
+        match opened.from {
+            Some((RestoredFrom::Local, bytes)) => self.local += bytes,
+            Some((RestoredFrom::Storage, bytes)) => self.storage += bytes,
+            Some((RestoredFrom::Memory, _)) | None => (),
+        }
+    }
+
     fn origin(&self, kept: bool) -> RestoredFrom {
-        if kept && self.storage == 0 {
+        if self.storage == 0 && self.local > 0 {
+            RestoredFrom::Local
+        } else if self.storage == 0 && kept {
             RestoredFrom::Memory
         } else {
             RestoredFrom::Storage
@@ -217,7 +251,10 @@ async fn on_its_way(
         .map_or(0, |edge| edge.schema);
     let mut elements = Vec::new();
     for handle in &channel.states {
-        let bytes = read_bytes(files, directory, handle).await?;
+        let bytes = match handle.file.is_empty() {
+            true => handle.inline.clone(),
+            false => spool::read_whole(files, &path_of(directory, handle), handle).await?,
+        };
         let read = read_channel(&bytes, schema).map_err(|error| {
             let place = match handle.file.as_str() {
                 "" => "_metadata".to_owned(),
@@ -239,22 +276,6 @@ fn uid_of(bytes: &[u8]) -> Result<OperatorUid, TaskError> {
     Ok(OperatorUid(u128::from_be_bytes(uid)))
 }
 
-async fn read(
-    files: &RestoreFrom,
-    directory: &str,
-    handle: &StateHandle,
-) -> Result<Box<dyn StateBlob>, TaskError> {
-    match &files.spool {
-        Some(spool) if handle.length > MOST_IN_MEMORY && !handle.file.is_empty() => {
-            let path = path_of(directory, handle);
-            let (file, length) = spool_range(files, spool, (&path, handle)).await?;
-            check_length(&path, handle, length)?;
-            Ok(Box::new(file))
-        }
-        _ => Ok(Box::new(read_bytes(&files.files, directory, handle).await?)),
-    }
-}
-
 fn path_of(directory: &str, handle: &StateHandle) -> String {
     if handle.file.contains('/') {
         handle.file.clone()
@@ -263,106 +284,38 @@ fn path_of(directory: &str, handle: &StateHandle) -> String {
     }
 }
 
-async fn read_bytes(
+/// Reads what is needed of a blob in storage: what some key groups need of keyed state, all of other state.
+async fn read(
     files: &FileSystems,
     directory: &str,
     handle: &StateHandle,
-) -> Result<Vec<u8>, TaskError> {
-    if handle.file.is_empty() {
-        return Ok(handle.inline.clone());
-    }
+    key_groups: Option<&Range<u32>>,
+) -> Result<Parts, TaskError> {
     let path = path_of(directory, handle);
-    let mut bytes = Vec::new();
-    let take = |chunk: &Bytes| {
-        bytes.extend_from_slice(chunk);
-        Ok(())
+    let cannot_read = |error: FileSystemError| {
+        TaskError::transient(format!("state cannot be read from '{path}': {error}"))
     };
-    let length = read_range(files, &path, handle, take)
-        .await
-        .map_err(|error| {
-            TaskError::transient(format!("state cannot be read from '{path}': {error}"))
-        })?;
-    check_length(&path, handle, length)?;
-    Ok(bytes)
-}
-
-fn check_length(path: &str, handle: &StateHandle, read: u64) -> Result<(), TaskError> {
-    if read == handle.length {
-        return Ok(());
+    let (fs, inside) = files.resolve(&path).map_err(cannot_read)?;
+    let reader = fs.open(&inside).await.map_err(cannot_read)?;
+    let there = reader.len().saturating_sub(handle.offset);
+    if there < handle.length {
+        return Err(TaskError::fatal(format!(
+            "state cannot be read from '{path}': the file ends after {there} of {} bytes from {} on; \
+             it is not the file that the checkpoint was written to",
+            handle.length, handle.offset
+        )));
     }
-    Err(TaskError::fatal(format!(
-        "state cannot be read from '{path}': the file ends after {read} of {} bytes from {} on; it is \
-         not the file that the checkpoint was written to",
-        handle.length, handle.offset
-    )))
-}
-
-/// Copies state into a file that nobody else sees and that goes when it is closed.
-async fn spool_range(
-    files: &RestoreFrom,
-    spool: &Path,
-    (path, handle): (&str, &StateHandle),
-) -> Result<(File, u64), TaskError> {
-    let failed = |error: &dyn std::fmt::Display| {
-        let spool = spool.display();
-        TaskError::transient(format!(
-            "state from '{path}' cannot be copied to '{spool}': {error}"
-        ))
+    let stored = Stored {
+        reader: &*reader,
+        offset: handle.offset,
+        length: handle.length,
+        name: &path,
     };
-    let mut file = unnamed(spool).map_err(|error| failed(&error))?;
-    // Into the page cache: as fast as memory, mostly.
-    let take = |chunk: &Bytes| file.write_all(chunk);
-    let read = read_range(&files.files, path, handle, take).await;
-    let length = read.map_err(|error| failed(&error))?;
-    Ok((file, length))
-}
-
-fn unnamed(directory: &Path) -> io::Result<File> {
-    let path = directory.join(format!("restore-{}", uuid::Uuid::new_v4()));
-    let mut options = File::options();
-    let file = options
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
-}
-
-/// Why state could not be read or copied.
-#[derive(Debug, thiserror::Error)]
-enum Failed {
-    #[error(transparent)]
-    Read(#[from] FileSystemError),
-    #[error(transparent)]
-    Copy(#[from] io::Error),
-}
-
-/// Gives the bytes that there are to `take`. How many there were.
-async fn read_range(
-    files: &FileSystems,
-    path: &str,
-    handle: &StateHandle,
-    mut take: impl FnMut(&Bytes) -> io::Result<()> + Send,
-) -> Result<u64, Failed> {
-    let (fs, path) = files.resolve(path)?;
-    let reader = fs.open(&path).await?;
-    // A damaged length must not reserve memory for what is not there.
-    let there = reader
-        .len()
-        .saturating_sub(handle.offset)
-        .min(handle.length);
-    let mut read = 0;
-    while read < there {
-        let wanted = (there - read).min(READ_CHUNK as u64) as usize;
-        let chunk: Bytes = reader.read_at(handle.offset + read, wanted).await?;
-        if chunk.is_empty() {
-            break;
-        }
-        take(&chunk)?;
-        read += chunk.len() as u64;
-    }
-    Ok(read)
+    let parts = match key_groups {
+        Some(key_groups) => stored.needed(key_groups).await,
+        None => stored.whole().await,
+    };
+    parts.map_err(cannot_read)
 }
 
 #[cfg(test)]

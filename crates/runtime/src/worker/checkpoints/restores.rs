@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(in crate::worker) enum RestoredFrom {
     /// All that it needs was kept in this process.
     Memory,
+    /// Files that the container keeps were read, and no others.
+    Local,
     /// Files of the checkpoint were read, or it is all in `_metadata`.
     Storage,
 }
@@ -15,6 +17,7 @@ impl RestoredFrom {
     pub(in crate::worker) fn as_str(self) -> &'static str {
         match self {
             Self::Memory => "memory",
+            Self::Local => "local",
             Self::Storage => "storage",
         }
     }
@@ -24,6 +27,7 @@ impl RestoredFrom {
 #[derive(Debug, Default)]
 pub(in crate::worker) struct Restores {
     memory: AtomicU64,
+    local: AtomicU64,
     storage: AtomicU64,
 }
 
@@ -33,10 +37,11 @@ impl Restores {
     }
 
     /// All of them, by the names of their metrics.
-    pub(super) fn all(&self) -> [(&'static str, u64); 2] {
+    pub(super) fn all(&self) -> [(&'static str, u64); 3] {
         let get = |from| self.counter(from).load(Ordering::Relaxed);
         [
             ("Status.State.RestoresFromMemory", get(RestoredFrom::Memory)),
+            ("Status.State.RestoresFromLocal", get(RestoredFrom::Local)),
             (
                 "Status.State.RestoresFromStorage",
                 get(RestoredFrom::Storage),
@@ -47,6 +52,7 @@ impl Restores {
     fn counter(&self, from: RestoredFrom) -> &AtomicU64 {
         match from {
             RestoredFrom::Memory => &self.memory,
+            RestoredFrom::Local => &self.local,
             RestoredFrom::Storage => &self.storage,
         }
     }

@@ -17,6 +17,7 @@ use tokio::task::AbortHandle;
 
 use super::in_flight;
 use super::kept::EncodedBytes;
+use super::local::LocalCopies;
 use super::restore::{Edge, Place};
 use super::write::{Encoded, StateFile, encode};
 
@@ -34,6 +35,8 @@ pub(super) struct Target {
     /// State up to so many bytes goes into the acknowledgement.
     pub(super) inline: usize,
     pub(super) edges: Arc<[Edge]>,
+    /// Where second copies of files go.
+    pub(super) local: LocalCopies,
 }
 
 /// A task's snapshot with what must be known of the task.

@@ -12,6 +12,7 @@ use flott_operators::checkpoint::cannot;
 use flott_state::{Compression, OperatorSnapshot, StateKind};
 use tokio::sync::mpsc;
 
+use super::local::Copy;
 use super::upload::Target;
 
 /// Bytes handed to the file at once.
@@ -33,16 +34,20 @@ pub(super) struct StateFile {
     directory: Option<String>,
     name: String,
     writer: Option<Box<dyn FileWriter>>,
+    /// On a disk of the container.
+    copy: Option<Copy>,
     length: u64,
     failed: bool,
 }
 
 impl StateFile {
     pub(super) fn new(target: &Target, files: Arc<FileSystems>) -> Self {
+        let name = uuid::Uuid::new_v4().to_string();
         Self {
             files,
             directory: target.directory.clone(),
-            name: uuid::Uuid::new_v4().to_string(),
+            copy: target.local.copy(target.checkpoint, &name),
+            name,
             writer: None,
             length: 0,
             failed: false,
@@ -81,7 +86,12 @@ impl StateFile {
             self.writer = Some(created.map_err(|error| self.error(&error))?);
         }
         if let Some(writer) = &mut self.writer {
-            let written = writer.write(block).await;
+            let copied = async {
+                if let Some(copy) = &mut self.copy {
+                    copy.write(block.clone()).await;
+                }
+            };
+            let (written, ()) = futures::join!(writer.write(block.clone()), copied);
             written.map_err(|error| self.error(&error))?;
         }
         self.length += length;
@@ -90,6 +100,17 @@ impl StateFile {
 
     /// Makes the file complete and durable.
     pub(super) async fn close(mut self) -> Result<(), TaskError> {
+        let copy = self.copy.take();
+        let closed = self.close_stored().await;
+        match (copy, &closed) {
+            (Some(copy), Ok(())) => copy.complete().await,
+            (Some(copy), Err(_)) => copy.discard(),
+            (None, _) => (),
+        }
+        closed
+    }
+
+    async fn close_stored(&mut self) -> Result<(), TaskError> {
         match self.writer.take() {
             None => Ok(()),
             Some(writer) if self.failed => {
@@ -107,7 +128,11 @@ impl StateFile {
         }
     }
 
-    fn handle(&self, offset: u64) -> StateHandle {
+    /// Of the blob that has just been written.
+    fn handle(&mut self, offset: u64) -> StateHandle {
+        if let Some(copy) = &mut self.copy {
+            copy.end_blob();
+        }
         StateHandle {
             inline: Vec::new(),
             file: self.name.clone(),

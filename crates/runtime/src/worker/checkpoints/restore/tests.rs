@@ -14,7 +14,7 @@ use flott_state::{
     Compression, KeyedTable, ListStateDescriptor, OperatorBackend, OperatorSnapshot,
 };
 
-use super::{Fetch, Place, RestoreFrom, Restored, Restores};
+use super::{Fetch, LocalCopies, Place, RestoreFrom, Restored, Restores};
 
 const UID: OperatorUid = OperatorUid(7);
 
@@ -88,7 +88,7 @@ fn restore(keyed: StateHandle, states: Vec<(u32, StateHandle)>) -> SubtaskRestor
     }
 }
 
-/// With what was kept, in a worker where the vertex has that parallelism. And the counts.
+/// With what was kept and no copies, in a worker where the vertex has that parallelism. And the counts.
 async fn fetch(
     kept: Option<&OperatorSnapshot>,
     parallelism: u32,
@@ -112,6 +112,7 @@ async fn fetch(
         },
         place,
         kept: kept.map(|kept| BTreeMap::from([(UID, kept.clone())])),
+        local: LocalCopies::default(),
         counts: Arc::clone(&counts),
         edges: Arc::from([]),
     };
