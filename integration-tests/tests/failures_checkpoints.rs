@@ -177,10 +177,24 @@ fn windows_are_shown_while_the_job_runs() -> Result<()> {
 
 #[test]
 fn killed_workers_and_executors_change_nothing() -> Result<()> {
+    killed_workers("checkpoints-killed", &[])
+}
+
+/// The same with barriers that overtake records, between workers, too.
+#[test]
+fn nor_with_unaligned_checkpoints() -> Result<()> {
+    let unaligned = [
+        "-Dexecution.checkpointing.unaligned.enabled=true",
+        "-Dexecution.checkpointing.interval=300 ms",
+    ];
+    killed_workers("checkpoints-unaligned", &unaligned)
+}
+
+fn killed_workers(test: &str, options: &[&str]) -> Result<()> {
     let hadoop = TestHadoop::shared()?;
     // Each kill costs two or three seconds, in which the source stands still.
     let records = (5 + 5 * u64::from(kills())) * PER_SECOND;
-    let job = Job::start(&hadoop, "checkpoints-killed", records, &[])?;
+    let job = Job::start(&hadoop, test, records, options)?;
     let mut visible = 0;
     for round in 0..kills() as usize {
         let workers = job.running_workers()?;

@@ -179,17 +179,26 @@ fn goes_on(before: u32, after: u32) {
     let last = last(&checkpoints);
     let env = environment(after);
     env.set_max_parallelism(16);
-    env.configure("execution.state-recovery.path", text(&last)).unwrap();
+    env.configure("execution.state-recovery.path", text(&last))
+        .unwrap();
     env.enable_checkpointing(Duration::from_millis(50)).unwrap();
     build(&env, count, &output, || ());
     env.execute("second").unwrap();
-    assert_eq!(result(&lines(&output)), expected(count), "{before} -> {after}");
+    assert_eq!(
+        result(&lines(&output)),
+        expected(count),
+        "{before} -> {after}"
+    );
 }
 
 /// The newest checkpoint that is complete.
 fn last(checkpoints: &Path) -> std::path::PathBuf {
     let newest = completed(checkpoints).into_iter().max().unwrap();
-    let job = std::fs::read_dir(checkpoints).unwrap().next().unwrap().unwrap();
+    let job = std::fs::read_dir(checkpoints)
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     job.path().join(format!("chk-{newest}"))
 }
 
@@ -241,4 +250,22 @@ fn nor_after_a_time_of_alignment() {
 #[test]
 fn nor_with_more_channels() {
     fails(4, Duration::ZERO);
+}
+
+#[test]
+fn what_they_exclude_is_refused() {
+    for (key, value) in [
+        ("execution.checkpointing.mode", "AT_LEAST_ONCE"),
+        ("execution.checkpointing.max-concurrent-checkpoints", "2"),
+    ] {
+        let env = environment(1);
+        env.enable_checkpointing(Duration::from_secs(1)).unwrap();
+        env.enable_unaligned_checkpoints(true);
+        env.configure(key, value).unwrap();
+        env.from_sequence(1, 3).discard();
+        let error = env.execute("refused").unwrap_err().to_string();
+        for named in [key, value, "execution.checkpointing.unaligned.enabled"] {
+            assert!(error.contains(named), "{error}");
+        }
+    }
 }
