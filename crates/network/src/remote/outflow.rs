@@ -403,6 +403,49 @@ mod tests {
     }
 
     #[test]
+    fn a_barrier_that_overtakes_goes_before_all_but_the_rest_of_a_payload() {
+        let mut flow = Outflow::new(1, 1000);
+        flow.push(data(2500), 9999);
+        flow.push(data(20), 9999);
+        flow.push_control(Control::Watermark(7));
+        flow.push(data(1500), 9999);
+        flow.add_credit(1000);
+        assert_eq!(kinds(&mut flow), "oc", "credit for one piece");
+        let barrier = Barrier::for_tests(1).overtaking(Overtakes::AtOnce);
+        let overtaken = flow.overtake(barrier);
+        let sizes = overtaken.iter().map(|message| match message {
+            RemoteMessage::Data(frame) => frame.payload.len(),
+            RemoteMessage::Control(control) => {
+                assert_eq!(*control, Control::Watermark(7));
+                0
+            }
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [20, 0, 1500]);
+        flow.add_credit(10_000);
+        assert_eq!(kinds(&mut flow), "cdwdwcd");
+    }
+
+    #[test]
+    fn a_barrier_between_payloads_can_be_hurried() {
+        let mut flow = Outflow::new(1, 1000);
+        flow.push(data(900), 9999);
+        let waits = Barrier::for_tests(4).overtaking(Overtakes::AfterMs(10));
+        flow.push_control(Control::Barrier(waits));
+        flow.push(data(900), 9999);
+        assert_eq!(flow.hurry(CheckpointId(3)), None);
+        let overtaken = flow.hurry(CheckpointId(4)).expect("it waits");
+        assert_eq!(overtaken, [RemoteMessage::Data(data(900))]);
+        flow.add_credit(1);
+        let first: Vec<_> = std::iter::from_fn(|| flow.next()).collect();
+        let at_once = waits.overtaking(Overtakes::AtOnce);
+        assert!(
+            matches!(&first[..], [Outgoing::Open, Outgoing::Event(_, Control::Barrier(it))] if *it == at_once),
+            "{first:?}"
+        );
+        assert_eq!(flow.hurry(CheckpointId(4)), None, "it is on its way");
+    }
+
+    #[test]
     fn what_waits_without_credit_fills_all_room() {
         let mut flow = Outflow::new(1, 1000);
         assert_eq!(flow.load(500), QueueLoad::default());

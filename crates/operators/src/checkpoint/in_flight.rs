@@ -50,7 +50,6 @@ enum Kept {
 /// Rows that are encoded later, by another thread.
 trait Rows: Send + Sync {
     fn encode(&self, blob: &mut ChannelBlob) -> Result<(), codec::CodecError>;
-    fn bytes(&self) -> u64;
 }
 
 impl<T: Record> Rows for Batch<T> {
@@ -67,10 +66,6 @@ impl<T: Record> Rows for Batch<T> {
             }
             Ok(())
         })
-    }
-
-    fn bytes(&self) -> u64 {
-        (self.rows.len() * size_of::<T>()) as u64
     }
 }
 
@@ -114,16 +109,6 @@ impl InFlight {
             Control::Barrier(_) | Control::Marker(_) | Control::KeysEnd | Control::End => return,
         };
         self.kept.push(kept);
-    }
-
-    /// About how much memory it takes.
-    pub fn bytes(&self) -> u64 {
-        let bytes = self.kept.iter().map(|kept| match kept {
-            Kept::Rows(rows) => rows.bytes(),
-            Kept::Frame(frame) => frame.payload.len() as u64,
-            Kept::Watermark(_) | Kept::Idle(_) => 0,
-        });
-        bytes.sum()
     }
 
     /// As a blob; `schema`: hash of the layout of the edge's records.

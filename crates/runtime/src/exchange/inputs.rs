@@ -167,6 +167,11 @@ impl<T: Record> Channels<T> {
 }
 
 impl<T: Record> Channels<T> {
+    /// See [`Tap::keeps_much`].
+    pub(super) fn keeps_much(&self, channel: usize) -> bool {
+        self.taps[channel].keeps_much()
+    }
+
     /// Takes rows back that the head has not begun with.
     pub(super) fn take_back(&mut self, head: &mut dyn BatchSink<T>) {
         self.pieces.take_back(head);

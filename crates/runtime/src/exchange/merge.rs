@@ -38,6 +38,8 @@ struct Channel {
     behind: bool,
     /// A barrier overtakes rows, and this channel's has not come.
     awaited: bool,
+    /// While it is awaited nothing is taken from this channel: enough of it was copied.
+    held: bool,
     watermark: i64,
 }
 
@@ -82,6 +84,7 @@ impl Merge {
             waits: false,
             behind: false,
             awaited: false,
+            held: false,
             watermark: i64::MIN,
         };
         Self {
@@ -106,7 +109,8 @@ impl Merge {
     #[inline(always)]
     pub(super) fn is_open(&self, channel: usize) -> bool {
         let channel = &self.channels[channel];
-        (!channel.blocked || self.at_least_once) && !channel.ended && !channel.waits
+        let held = channel.held && channel.awaited;
+        (!channel.blocked || self.at_least_once) && !channel.ended && !channel.waits && !held
     }
 
     /// The watermark of some of the channels by themselves.
@@ -265,7 +269,8 @@ impl Merge {
             }
             let aligned = newest == checkpoint;
             for channel in &mut self.channels {
-                channel.awaited = !channel.ended && !(aligned && channel.blocked);
+                channel.awaited = !(channel.ended || aligned && channel.blocked);
+                channel.held = false;
             }
             self.release();
             self.overtaken = checkpoint;
@@ -284,6 +289,11 @@ impl Merge {
     /// A barrier overtakes rows, and this channel's has not come.
     pub(super) fn awaits(&self, channel: usize) -> bool {
         self.channels[channel].awaited
+    }
+
+    /// Takes nothing from this channel until its barrier has come, which is seen all the same.
+    pub(super) fn hold(&mut self, channel: usize) {
+        self.channels[channel].held = true;
     }
 
     /// Nothing more is to come on this channel for the barrier that overtakes.

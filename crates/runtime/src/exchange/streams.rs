@@ -150,7 +150,12 @@ impl<T: Record> InputSet for OneInput<T> {
             }
             match self.channels.receive(index)? {
                 Received::Nothing => (),
-                Received::Rows => return Ok(true),
+                Received::Rows => {
+                    if self.told.is_some() && self.channels.keeps_much(index) {
+                        self.merge.hold(index);
+                    }
+                    return Ok(true);
+                }
                 Received::Control(control) => {
                     self.merge.control(index, control, events);
                     return Ok(true);
@@ -304,7 +309,16 @@ impl<A: Record, B: Record> InputSet for TwoInputs<A, B> {
             };
             match received {
                 Received::Nothing => (),
-                Received::Rows => return Ok(true),
+                Received::Rows => {
+                    let much = || match index.checked_sub(split) {
+                        None => self.first.keeps_much(index),
+                        Some(index) => self.second.keeps_much(index),
+                    };
+                    if self.told.is_some() && much() {
+                        self.merge.hold(index);
+                    }
+                    return Ok(true);
+                }
                 Received::Control(control) => {
                     self.merge.control(index, control, events);
                     self.tell_watermark(index);

@@ -10,6 +10,9 @@ use flott_record::Record;
 
 use super::merge::{Event, Merge};
 
+/// Of a channel whose barrier is awaited no more is processed when so many bytes were copied.
+const KEPT_MOST: u64 = 4 << 20;
+
 /// What is copied of one channel.
 pub(super) struct Tap {
     end: Option<ChannelEnd>,
@@ -20,6 +23,7 @@ pub(super) struct Tap {
     /// Messages in front of the barrier, once it has come and nothing was copied yet.
     ahead: Option<usize>,
     kept: Option<InFlight>,
+    kept_bytes: u64,
     /// Bytes that were received behind the snapshot and in front of the barrier.
     processed: u64,
 }
@@ -33,6 +37,7 @@ impl Tap {
             copied: 0,
             ahead: None,
             kept: None,
+            kept_bytes: 0,
             processed: 0,
         }
     }
@@ -85,12 +90,14 @@ impl Tap {
     pub(super) fn keep_rows<T: Record>(&mut self, batch: &Batch<T>) {
         if let Some(kept) = &mut self.kept {
             kept.rows(batch);
+            self.kept_bytes += (batch.len() * size_of::<T>()) as u64;
         }
     }
 
     pub(super) fn keep_frame(&mut self, frame: &DataFrame) {
         if let Some(kept) = &mut self.kept {
             kept.frame(frame.clone());
+            self.kept_bytes += frame.payload.len() as u64;
         }
     }
 
@@ -120,7 +127,13 @@ impl Tap {
     fn begin(&mut self) {
         self.kept = self.end.map(InFlight::new);
         self.copied = 0;
+        self.kept_bytes = 0;
         self.processed = 0;
+    }
+
+    /// Memory for copies is used up, and the barrier has not come.
+    pub(super) fn keeps_much(&self) -> bool {
+        self.open.is_some() && self.kept_bytes > KEPT_MOST
     }
 
     fn close(&mut self) {
@@ -213,11 +226,11 @@ impl AllTaps<'_> {
             let found = taps.patient(own);
             let newest = patient.map(|it| it.checkpoint);
             patient = found.filter(|it| Some(it.checkpoint) > newest).or(patient);
-            if let Some((barrier, ahead)) = taps.take_barrier(own) {
-                if self.merge.overtake(Some(channel), barrier, events) {
-                    let (taps, own) = self.at(channel);
-                    taps.tap(own).ahead = Some(ahead);
-                }
+            if let Some((barrier, ahead)) = taps.take_barrier(own)
+                && self.merge.overtake(Some(channel), barrier, events)
+            {
+                let (taps, own) = self.at(channel);
+                taps.tap(own).ahead = Some(ahead);
             }
         }
         self.settle();

@@ -251,3 +251,21 @@ fn nor_after_a_time_of_alignment() {
 fn nor_with_more_channels() {
     fails(4, Duration::ZERO);
 }
+
+#[test]
+fn what_they_exclude_is_refused() {
+    for (key, value) in [
+        ("execution.checkpointing.mode", "AT_LEAST_ONCE"),
+        ("execution.checkpointing.max-concurrent-checkpoints", "2"),
+    ] {
+        let env = environment(1);
+        env.enable_checkpointing(Duration::from_secs(1)).unwrap();
+        env.enable_unaligned_checkpoints(true);
+        env.configure(key, value).unwrap();
+        env.from_sequence(1, 3).discard();
+        let error = env.execute("refused").unwrap_err().to_string();
+        for named in [key, value, "execution.checkpointing.unaligned.enabled"] {
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -57,6 +57,42 @@ fn everything_arrives_in_order() {
     }
 }
 
+#[test]
+fn a_barrier_overtakes_what_waits_for_credit_and_calls_the_receiver() {
+    let (a, b) = (network("a"), network("b"));
+    let waker = Waker::default();
+    let mut rx = b.receiver(channel(0), waker.clone());
+    let mut tx = a.sender(channel(0), b.address(), Waker::default());
+    let mut sent = 0;
+    while tx.settle().unwrap() || sent == 0 {
+        tx.send(data(vec![sent; 20_000]));
+        sent += 1;
+        // Before the first credit nobody knows how much of it there is.
+        until(|| (sent > 1 || tx.settle().unwrap()).then_some(()));
+    }
+    assert!(!waker.take_call());
+    let barrier = Barrier::for_tests(3).overtaking(crate::Overtakes::AtOnce);
+    let overtaken = tx.overtake(barrier);
+    let (taken, ahead) = until(|| waker.take_call().then(|| rx.take_barrier()).flatten());
+    assert_eq!(taken, barrier);
+    assert!(rx.take_barrier().is_none(), "it is told once");
+    let mut seen = Vec::new();
+    rx.look(|message| seen.push(message.map(|frame| frame.payload[0])));
+    assert_eq!(seen.len(), ahead + 1);
+    assert_eq!(seen[ahead], Err(Control::Barrier(barrier)));
+    assert_eq!(ahead + overtaken.len(), usize::from(sent));
+    // Nothing of that was taken: all comes, in order, and the barrier where it is.
+    for at in 0..usize::from(sent) {
+        if at == ahead {
+            assert_eq!(
+                next(&mut rx),
+                RemoteMessage::Control(Control::Barrier(barrier))
+            );
+        }
+        assert_eq!(next_payload(&mut rx)[0], at as u8);
+    }
+}
+
 /// Both tasks sleep whenever they have nothing to do: no wake-up may be lost.
 #[test]
 fn wake_ups_suffice() {

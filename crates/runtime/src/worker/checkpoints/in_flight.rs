@@ -1,6 +1,8 @@
 //! From what was on its way in channels to bytes in the file of a checkpoint, or in a message if they
 //! are few.
 
+use std::sync::Arc;
+
 use flott_model::{ChannelState, StateHandle};
 use flott_operators::TaskError;
 use flott_operators::checkpoint::{ChannelEnd, InFlight};
@@ -18,7 +20,7 @@ pub(super) async fn store(
     if in_flight.is_empty() {
         return Ok(Vec::new());
     }
-    let edges = target.edges.clone();
+    let edges = Arc::clone(&target.edges);
     let schema = move |end: ChannelEnd| edges.get(end.edge.0 as usize).map_or(0, |it| it.schema);
     let encoding = tokio::task::spawn_blocking(move || {
         let encoded = in_flight.into_iter().map(|one| {

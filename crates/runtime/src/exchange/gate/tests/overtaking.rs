@@ -2,9 +2,12 @@
 //! that begins from the snapshots shows each row once, in order, and none too late.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use flott_network::{LocalReceiver, NO_TIMESTAMP, Overtakes};
+use flott_network::{
+    ChannelId, NO_TIMESTAMP, Network, NetworkSettings, Overtakes, RemoteReceiver, RemoteSender,
+};
 use flott_operators::Collect;
 use flott_operators::checkpoint::{
     CheckpointRequest, CheckpointSettings, Checkpoints, InFlight, Recovered, TaskSnapshot,
@@ -129,9 +132,26 @@ impl Source {
         next: u64,
         recovered: Vec<Recovered>,
         to: &Waker,
-    ) -> (Self, LocalReceiver<u64>) {
-        let (sender, receiver) = local_channel(2, Waker::default(), to.clone());
-        let half = OutputHalf::Local(Box::new(sender), ChannelEnd::for_tests(0, false));
+        between: Option<&Between>,
+    ) -> (Self, InputHalf) {
+        let receives = ChannelEnd::for_tests(channel as u32, true);
+        let sends = ChannelEnd::for_tests(0, false);
+        let (half, input) = match between {
+            None => {
+                let (sender, receiver) = local_channel::<u64>(2, Waker::default(), to.clone());
+                (
+                    OutputHalf::Local(Box::new(sender), sends),
+                    InputHalf::Local(Box::new(receiver), receives),
+                )
+            }
+            Some(between) => {
+                let (sender, receiver) = between.channel(channel as u32, to);
+                (
+                    OutputHalf::Remote(sender, sends),
+                    InputHalf::Remote(receiver, receives),
+                )
+            }
+        };
         let (checkpoints, _) = checkpoints(recovered);
         let ports = Ports::new(vec![half]).with_checkpoints(checkpoints.clone());
         let source = Self {
@@ -141,7 +161,7 @@ impl Source {
             next,
             snapshot: None,
         };
-        (source, receiver)
+        (source, input)
     }
 
     fn send(&mut self, rows: u64) {
@@ -167,6 +187,56 @@ impl Source {
     }
 }
 
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two workers.
+struct Between {
+    from: Network,
+    to: Network,
+    /// Channels are never used again.
+    opened: AtomicU32,
+}
+
+impl Between {
+    fn workers() -> Self {
+        let start = |container: &str| {
+            Network::start(NetworkSettings {
+                token: b"secret".to_vec(),
+                container: container.into(),
+                // A few rows fill a channel.
+                channel_credit_bytes: 1_024,
+                channel_floating_bytes: 0,
+                frame_bytes: 512,
+                ..NetworkSettings::default()
+            })
+            .unwrap()
+        };
+        Self {
+            from: start("from"),
+            to: start("to"),
+            opened: AtomicU32::new(0),
+        }
+    }
+
+    fn channel(&self, channel: u32, waker: &Waker) -> (RemoteSender, RemoteReceiver) {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed);
+        let attempt = |vertex| flott_model::ExecutionAttemptId {
+            epoch: flott_model::Epoch(1),
+            vertex: flott_model::VertexId(vertex),
+            subtask: channel,
+            attempt: number,
+        };
+        let id = ChannelId {
+            edge: flott_model::EdgeId(0),
+            source: attempt(0),
+            target: attempt(1),
+        };
+        let receiver = self.to.receiver(id, waker.clone());
+        let sender = self.from.sender(id, self.to.address(), Waker::default());
+        (sender, receiver)
+    }
+}
+
 /// Sources in front of a gate.
 struct Job {
     sources: Vec<Source>,
@@ -177,19 +247,15 @@ struct Job {
 }
 
 impl Job {
-    fn new(state: State, sources: Vec<(u64, Vec<Recovered>)>) -> Self {
+    fn new(state: State, sources: Vec<(u64, Vec<Recovered>)>, between: Option<&Between>) -> Self {
         let waker = Waker::default();
         let head = Head::default();
         head.0.lock().unwrap().state = state;
         let sources = sources.into_iter().enumerate();
         let (sources, channels): (Vec<_>, Vec<_>) = sources
             .map(|(channel, (next, recovered))| {
-                let (source, receiver) = Source::new(channel, next, recovered, &waker);
-                let end = ChannelEnd::for_tests(channel as u32, true);
-                (
-                    source,
-                    InputChannel::new(InputHalf::Local(Box::new(receiver), end)),
-                )
+                let (source, input) = Source::new(channel, next, recovered, &waker, between);
+                (source, InputChannel::new(input))
             })
             .unzip();
         let (checkpoint, taken) = checkpoints(Vec::new());
@@ -211,11 +277,16 @@ impl Job {
     }
 
     fn begin() -> Self {
+        Self::begin_between(None)
+    }
+
+    fn begin_between(between: Option<&Between>) -> Self {
         let state = State {
             rows: vec![Vec::new(); CHANNELS],
             watermark: None,
         };
-        Self::new(state, (0..CHANNELS).map(|_| (0, Vec::new())).collect())
+        let sources = (0..CHANNELS).map(|_| (0, Vec::new()));
+        Self::new(state, sources.collect(), between)
     }
 
     fn stick(&self, stuck: bool) {
@@ -251,8 +322,14 @@ impl Job {
             source.watermark();
             source.writer.control(Control::End).unwrap();
         }
-        self.run_dry();
-        assert_eq!(self.gate.poll().unwrap(), Poll::Done);
+        self.stick(false);
+        let deadline = Instant::now() + PATIENCE;
+        while self.gate.poll().unwrap() != Poll::Done {
+            assert!(Instant::now() < deadline, "it never ends");
+            for source in &mut self.sources {
+                source.writer.settle().unwrap();
+            }
+        }
         self.head
     }
 }
@@ -339,8 +416,35 @@ proptest! {
         }
         prop_assert_eq!(job.taken.lock().unwrap().len(), 1);
         let state = job.head.0.lock().unwrap().snapshot.take().expect("the head was told");
-        let again = Job::new(state, recovered(&mut job));
+        let again = Job::new(state, recovered(&mut job), None);
         // Who takes a checkpoint goes on undisturbed.
+        check_whole(&job.end())?;
+        check_whole(&again.end())?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// The same between two workers, where things come when they come.
+    #[test]
+    fn each_row_is_there_once_between_workers(steps in prop::collection::vec(step(), 0..60)) {
+        let between = Between::workers();
+        let mut job = Job::begin_between(Some(&between));
+        for step in &steps {
+            job.act(step, at_once());
+        }
+        for channel in 0..CHANNELS {
+            job.act(&Step::Barrier(channel), at_once());
+        }
+        job.stick(false);
+        let deadline = Instant::now() + PATIENCE;
+        while job.taken.lock().unwrap().is_empty() {
+            prop_assert!(Instant::now() < deadline, "the barriers never come");
+            job.act(&Step::Poll, at_once());
+        }
+        let state = job.head.0.lock().unwrap().snapshot.take().expect("the head was told");
+        let again = Job::new(state, recovered(&mut job), Some(&between));
         check_whole(&job.end())?;
         check_whole(&again.end())?;
     }
