@@ -371,7 +371,10 @@ mod tests {
     #[test]
     fn a_source_pauses_while_memory_is_scarce() {
         let (sender, mut receiver) = local_channel::<u64>(4, Waker::default(), Waker::default());
-        let ports = Ports::new(vec![OutputHalf::Local(Box::new(sender))]);
+        let ports = Ports::new(vec![OutputHalf::Local(
+            Box::new(sender),
+            ChannelEnd::for_tests(0, false),
+        )]);
         let writer = ExchangeWriter::new(ports, FirstRouter, Arc::default());
         let context = SubtaskContext::for_tests("Source");
         let mut task = SourceTask::new(

@@ -36,7 +36,8 @@ pub fn needed_of_blob(
 ) -> Option<Vec<Range<u64>>> {
     let mut input = bytes;
     let footer: Footer = decode(&mut input).ok()?;
-    let mut ranges = vec![0..HEADER_BYTES];
+    let header = 0..HEADER_BYTES;
+    let mut ranges = vec![header];
     for state in &footer.states {
         let groups = if state.kind.is_keyed() {
             key_groups.clone()

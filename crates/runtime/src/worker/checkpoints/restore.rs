@@ -192,7 +192,10 @@ impl Fetch {
             let path = path_of(&from.directory, handle);
             let file = spool::copy(&self.from.files, spool, (&path, handle)).await?;
             let (blob, from) = (Box::new(file), (RestoredFrom::Storage, handle.length));
-            return Ok(Opened { blob, from: Some(from) });
+            return Ok(Opened {
+                blob,
+                from: Some(from),
+            });
         }
         let parts = read(&self.from.files, &from.directory, handle, key_groups).await?;
         let from = Some((RestoredFrom::Storage, parts.bytes()));

@@ -1,3 +1,5 @@
+//! Copies of state on the disks of a container.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use flott_state::{KeyedTable, OperatorSnapshot};
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::super::restore::Place;
+use super::super::restore::{Place, RestoreFrom};
 use super::super::{Checkpoints, EncodedBytes, Snapshotted};
 use super::*;
 
@@ -83,7 +85,7 @@ impl Container {
         let configuration = Configuration::from_map(own.into()).unwrap();
         let (messages, said) = mpsc::channel(100);
         self.messages = Some(said);
-        Checkpoints::new(files(), (&spec, &configuration), messages)
+        Checkpoints::new(files(), (&spec, &configuration), Arc::from([]), messages)
     }
 
     /// The subtask of the worker takes part in a checkpoint.
@@ -150,9 +152,14 @@ impl Container {
             directory: self.storage.path().to_str().unwrap().to_owned(),
             operators: operators.collect(),
             finished: false,
+            channels: Vec::new(),
         };
         let before = worker.restores.all();
-        let fetch = worker.fetch(files(), place(1), Some(&restore));
+        let from = RestoreFrom {
+            files: files(),
+            spool: None,
+        };
+        let fetch = worker.fetch(from, place(1), Some(&restore));
         let restored = fetch
             .run(restore)
             .await
@@ -177,6 +184,9 @@ fn taken(barrier: Barrier) -> TaskSnapshot {
         operators: vec![(UID, snapshot(5_000))],
         committables: Vec::new(),
         splits_received: None,
+        in_flight: Vec::new(),
+        processed_bytes: 0,
+        given_up: false,
         alignment: Default::default(),
         sync: Default::default(),
         start_delay_ms: 0,
