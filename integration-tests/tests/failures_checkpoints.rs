@@ -38,11 +38,10 @@ fn wait_for_moment(job: &WindowJob<'_>, moment: Moment, shown: &mut usize) -> Re
             *shown = job.wait_for_more(*shown)?;
             let workers = job.running_workers()?;
             job.kill(workers.first().context("a worker")?, false)?;
-            wait_until("the job to be restarting", PATIENCE, || {
-                let Some((manager, id)) = job.job_manager()? else {
-                    return Ok(false);
-                };
-                Ok(!manager.is_running(&id).unwrap_or(true))
+            // Its place has been taken: state is being restored there.
+            wait_until("another worker", PATIENCE, || {
+                let mut now = job.workers()?.into_iter();
+                Ok(now.any(|worker| workers.iter().all(|before| before.pid != worker.pid)))
             })?;
         }
     }
