@@ -225,7 +225,7 @@ fn each_state_has_its_own_fields_and_the_newest_is_first() {
 #[test]
 fn unaligned_checkpoints_are_told_apart() {
     let mut unaligned = completed(2, SnapshotKind::Checkpoint);
-    if let Some(subtask) = &mut unaligned.vertices[0].subtasks[0] {
+    if let Some(subtask) = &mut unaligned.vertices[1].subtasks[0] {
         subtask.unaligned = true;
         (subtask.processed_bytes, subtask.persisted_bytes) = (30, 70);
     }

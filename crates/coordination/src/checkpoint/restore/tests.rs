@@ -275,7 +275,7 @@ fn a_later_version_is_refused() {
     assert!(
         plan(&graph, metadata, false)
             .unwrap_err()
-            .contains("version 2")
+            .contains("version 3")
     );
 }
 

@@ -230,7 +230,7 @@ fn broken_rules_end_the_link_and_nothing_else() {
         peer.send(Header::new(Kind::Credit, 0), &[]);
     });
     misbehave("unknown event", |peer, _| {
-        peer.send(Header::new(Kind::Event, 0), &[9; 17]);
+        peer.send(Header::new(Kind::Event, 0), &[9; 21]);
     });
     misbehave("unknown frame kind", |peer, _| {
         peer.write(&[0xff; HEADER_BYTES]).unwrap();

@@ -204,9 +204,9 @@ impl Between {
                 token: b"secret".to_vec(),
                 container: container.into(),
                 // A few rows fill a channel.
-                channel_credit_bytes: 1_024,
+                channel_credit_bytes: 2_048,
                 channel_floating_bytes: 0,
-                frame_bytes: 512,
+                frame_bytes: 1_024,
                 ..NetworkSettings::default()
             })
             .unwrap()
