@@ -10,12 +10,13 @@ use std::time::Duration;
 use flott::prelude::*;
 use flott_state::cold::evicted_in_this_process;
 
-const KEYS: u64 = 400_000;
+const KEYS: u64 = 1_000_000;
 const ROUNDS: u64 = 2;
 /// Bytes of each row beside its key.
 const PAYLOAD: usize = 500;
-/// What the process may take beyond what it took before the job: the state has 200 MB.
-const MOST_BYTES: u64 = 120 << 20;
+/// What the process may take beyond what it took before the job. In memory the state has more than twice as much; batches on their way, and
+/// what the allocator keeps, are the larger part of this.
+const MOST_BYTES: u64 = 300 << 20;
 
 /// The most memory that this process has taken so far.
 fn peak() -> u64 {
@@ -58,11 +59,6 @@ fn memory_is_bounded_and_nothing_is_lost() {
         .discard();
     env.execute("larger than memory").unwrap();
     let taken = peak() - before;
-    println!(
-        "{} MiB taken, {} rows evicted",
-        taken >> 20,
-        evicted_in_this_process()
-    );
     assert_eq!(seen.load(Ordering::Relaxed), KEYS * ROUNDS);
     assert_eq!(
         wrong.load(Ordering::Relaxed),
