@@ -36,8 +36,7 @@ pub fn needed_of_blob(
 ) -> Option<Vec<Range<u64>>> {
     let mut input = bytes;
     let footer: Footer = decode(&mut input).ok()?;
-    let header = 0..HEADER_BYTES;
-    let mut ranges = vec![header];
+    let mut ranges: Vec<Range<u64>> = std::iter::once(0..HEADER_BYTES).collect();
     for state in &footer.states {
         let groups = if state.kind.is_keyed() {
             key_groups.clone()
@@ -54,7 +53,7 @@ pub fn needed_of_blob(
         };
         let end = state.blocks.get(blocks.end);
         let range = first.offset..end.map_or(state.end, |next| next.offset);
-        let last = ranges.last().map_or(0, |last: &Range<u64>| last.end);
+        let last = ranges.last().map_or(0, |last| last.end);
         if range.start < last || range.end < range.start || range.end > index.start {
             return None;
         }

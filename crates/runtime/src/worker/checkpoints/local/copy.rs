@@ -43,10 +43,7 @@ impl Copy {
         if self.failed {
             return;
         }
-        let file = match &self.file {
-            Some(file) => Some(Arc::clone(file)),
-            None => None,
-        };
+        let file = self.file.as_ref().map(Arc::clone);
         let (directory, path) = (self.directory.clone(), self.path.clone());
         let (length, checksum) = (block.len() as u64, self.checksum);
         let written = tokio::task::spawn_blocking(move || {
