@@ -50,6 +50,11 @@ pub(crate) fn used_by(pid: u32) -> MemoryUse {
     sum
 }
 
+/// Resident bytes of this process alone.
+pub(crate) fn own_resident_bytes() -> u64 {
+    memory_of(std::process::id()).map_or(0, |(_, resident_bytes)| resident_bytes)
+}
+
 /// Virtual and resident bytes.
 fn memory_of(pid: u32) -> Option<(u64, u64)> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::guard::{Share, Verdict, judge};
-use crate::memory::used_by;
+use crate::memory::{own_resident_bytes, used_by};
 use crate::supervisor::{Order, Place, supervise};
 
 /// Orders that a supervisor has not obeyed yet; more are of no use.
@@ -93,11 +93,10 @@ impl Workers {
         if self.living.is_empty() {
             return;
         }
-        let all = used_by(std::process::id()).resident_bytes;
         let living: Vec<(&WorkerKey, &Living)> = self.living.iter().collect();
         let shares: Vec<Share> = living.iter().map(|(key, it)| it.share(&key.0)).collect();
-        let workers: u64 = shares.iter().map(|share| share.resident_bytes).sum();
-        match judge(container_bytes, all.saturating_sub(workers), &shares) {
+        // The container's processes are this one and what workers have started.
+        match judge(container_bytes, own_resident_bytes(), &shares) {
             Verdict::Fine => (),
             Verdict::Ease { worker, pause_ms } => living[worker].1.order(Order::Ease(pause_ms)),
             Verdict::Kill { worker, why } => {
